@@ -1,0 +1,38 @@
+"""The small vocabulary in which drugs speak to mechanisms, so that neither must know the other."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from jax import Array
+
+type Actions = Mapping[str, Array]
+"""Strength of each action at one time; every name of a mechanism's `answers_to` is there."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One way of acting on the tumor or on the immune system, from 0 (none) to 1 (complete)."""
+
+    name: str
+    about: str
+
+
+VOCABULARY = {
+    action.name: action
+    for action in (
+        Action("pd1_block", "fraction of PD-1 signalling that is blocked"),
+        Action("ctla4_block", "fraction of CTLA-4 signalling that is blocked"),
+    )
+}
+
+
+def combined(strengths: Iterable[Array]) -> Array:
+    """Join the strengths of several drugs with one action, acting independently (Bliss).
+
+    Returns
+    -------
+    Array
+        ``1 - prod(1 - strength)``, of the strengths' common shape.
+    """
+    return 1.0 - reduce(lambda left, right: left * right, (1.0 - one for one in strengths))

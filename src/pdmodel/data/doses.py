@@ -1,0 +1,195 @@
+"""The table of doses: patient_id, drug, day, amount_mg and duration_day, one row a dose."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pdmodel.data.cells import days, numbers
+from pdmodel.data.cohort import Note
+from pdmodel.data.identity import KEY, check_ids
+from pdmodel.data.table import (
+    Table,
+    listed,
+    many,
+    place,
+    quoted,
+    require_columns,
+    row_notes,
+    rows_note,
+)
+from pdmodel.data.workbook import read_table
+from pdmodel.dosing import Regimen
+
+COLUMNS = ("patient_id", "drug", "day", "amount_mg", "duration_day")
+SMALL_AMOUNT_MG = 25.0
+"""A median dose below this may be in g, or per kg."""
+
+LONG_INFUSION_DAY = 14.0
+"""A median duration above this may be in minutes."""
+
+
+class Doses(NamedTuple):
+    """What each patient was given, by study and id, then by drug."""
+
+    regimens: Mapping[tuple[str, str], Mapping[str, Regimen]]
+    notes: tuple[Note, ...]
+
+
+def read_doses(
+    path: Path, patients: Iterable[tuple[str, str]], known_drugs: Iterable[str] | None = None
+) -> Doses:
+    """Read a table of doses.
+
+    Parameters
+    ----------
+    path : Path
+        CSV, TSV, Excel or Parquet.
+    patients : iterable of (study, id)
+        Everybody in the table of sizes. Where one of the tables has no study, ids alone tell who
+        is who.
+    known_drugs : iterable of str, optional
+        Drugs that there are; any other is an error. None takes all.
+
+    Returns
+    -------
+    Doses
+        Regimens, and a note for every problem; rows that repeat another add to it.
+    """
+    table = read_table(path)
+    require_columns(table, COLUMNS)
+    table, notes = _named(table, frozenset(patients), known_drugs)
+    day, more = days(table)
+    notes += [*more, *_blank(table.frame, "day", day)]
+    columns = {"day": day}
+    for column, low in (("amount_mg", "no dose"), ("duration_day", "a bolus")):
+        values, more = numbers(table, column)
+        columns[column] = values
+        notes += [*more, *_blank(table.frame, column, values)]
+        notes += _negative(table, values, column, low)
+    frame = table.frame.assign(**columns)
+    if any(note.severity == "error" for note in notes):
+        return Doses({}, tuple(notes))
+    return Doses(_regimens(frame), (*notes, *_again(frame, table), *_odd(frame, table.file)))
+
+
+def _named(
+    table: Table, patients: frozenset[tuple[str, str]], known_drugs: Iterable[str] | None
+) -> tuple[Table, list[Note]]:
+    """Say whose each dose is and of which drug."""
+    frame = table.frame
+    study = frame["study"].str.strip() if "study" in frame else ""
+    frame = frame.assign(study=study, drug=frame["drug"].str.strip().str.lower())
+    ids = check_ids(table._replace(frame=frame))
+    notes = [*table.notes, *(note for note in ids if note.severity == "error")]
+    blank = frame[frame["drug"] == ""]
+    notes += row_notes("blank-drug", blank, "drug", lambda _: "no drug is named; name it.")
+    if known_drugs is not None:
+        known = sorted(known_drugs)
+        strange = frame[~frame["drug"].isin([*known, ""])]
+        notes += row_notes("unknown-drug", strange, "drug", lambda c: _why_no_drug(c, known))
+    if not frame["study"].any() or not any(study for study, _ in patients):
+        frame, more = _studies_by_id(frame, patients)
+        notes += more
+    present = np.array([key in patients for key in map(tuple, frame[KEY].to_numpy())], dtype=bool)
+    unknown = frame[~present & (frame["patient_id"].str.strip() != "")]
+    what = (
+        f"of patients without sizes ({listed(unknown['patient_id'].unique())}), not used; write "
+        "ids the same in both tables"
+    )
+    notes += rows_note("warning", "dose-unknown-patient", table, unknown, "patient_id", what)
+    return table._replace(frame=frame), notes
+
+
+def _studies_by_id(
+    frame: pd.DataFrame, patients: frozenset[tuple[str, str]]
+) -> tuple[pd.DataFrame, list[Note]]:
+    """Take the studies from the sizes; an id of two studies cannot be told apart."""
+    studies: dict[str, list[str]] = {}
+    for study, name in sorted(patients):
+        studies.setdefault(name, []).append(study)
+    torn = np.array([len(studies.get(name, [])) > 1 for name in frame["patient_id"]], dtype=bool)
+    notes = row_notes(
+        "dose-study",
+        frame[torn],
+        "patient_id",
+        lambda cell: (
+            f"{quoted(cell)} is in studies {listed(studies[cell])} of the sizes; add the column "
+            "'study' to the doses."
+        ),
+    )
+    study = [studies.get(name, [""])[0] for name in frame["patient_id"]]
+    return frame.assign(study=study), notes
+
+
+def _why_no_drug(cell: str, known: list[str]) -> str:
+    close = get_close_matches(cell, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{quoted(cell)} is not a known drug; known are {listed(known, most=12)}.{hint}"
+
+
+def _blank(frame: pd.DataFrame, column: str, values: np.ndarray) -> list[Note]:
+    blank = frame[np.isnan(values) & (frame[column].str.strip() == "").to_numpy()]
+    ask = {
+        "day": "write the day on which the infusion began",
+        "amount_mg": "write the dose in mg, 0 if it was not given",
+        "duration_day": "write how long the infusion took in days (60 min: 0.0417), 0 for a bolus",
+    }
+    return row_notes(f"blank-{column}", blank, column, lambda _: f"it is blank; {ask[column]}.")
+
+
+def _negative(table: Table, values: np.ndarray, column: str, zero: str) -> list[Note]:
+    return row_notes(
+        f"negative-{column}",
+        table.frame[values < 0],
+        column,
+        lambda cell: f"{quoted(cell)} is negative; it must be >= 0 (0 is {zero}).",
+    )
+
+
+def _regimens(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, Regimen]]:
+    regimens: dict[tuple[str, str], dict[str, Regimen]] = {}
+    for key, rows in frame.groupby([*KEY, "drug"]):
+        study, patient, drug = map(str, key)
+        doses = (rows[name].to_numpy() for name in ("day", "amount_mg", "duration_day"))
+        regimens.setdefault((study, patient), {})[drug] = Regimen(*doses)
+    return regimens
+
+
+def _again(frame: pd.DataFrame, table: Table) -> list[Note]:
+    """Warn of equal rows; both were given, for all that the table says."""
+    again = frame[frame.duplicated([*KEY, "drug", "day", "amount_mg", "duration_day"])]
+    what = "repeating a dose; the amounts add up. Drop repeats if it was given once"
+    return rows_note("warning", "duplicate-dose", table, again, "day", what)
+
+
+def _odd(frame: pd.DataFrame, file: str) -> list[Note]:
+    """Warn of amounts and durations that look like other units."""
+    notes = []
+    given = frame[frame["amount_mg"] > 0]
+    for drug, amount in given.groupby("drug")["amount_mg"].median().items():
+        if amount < SMALL_AMOUNT_MG:
+            message = (
+                f"{place(file, column='amount_mg')}: the median dose of {drug} is {amount:g} mg; "
+                "is it in g or mg/kg? Write mg."
+            )
+            notes.append(Note("warning", "small-amount", message, 0, file, None, "amount_mg"))
+    if len(given) and (usual := given["duration_day"].median()) > LONG_INFUSION_DAY:
+        message = (
+            f"{place(file, column='duration_day')}: the median infusion takes {usual:g} days; "
+            "are these minutes? Write days (60 min: 0.0417)."
+        )
+        notes.append(Note("warning", "long-infusion", message, 0, file, None, "duration_day"))
+    first = given.groupby(KEY)["day"].min()
+    if len(late := first[first != 0]):
+        message = (
+            f"{place(file, column='day')}: {many(len(late), 'patient')} with the first dose on "
+            f"another day than 0 ({listed(late.index.get_level_values(1))}); days count from the "
+            "first dose, in both tables."
+        )
+        who = str(late.index[0][1])
+        notes.append(Note("warning", "first-dose-day", message, 0, file, None, "day", who))
+    return notes

@@ -1,0 +1,261 @@
+"""Tables as files: every cell as text, with the file and line that it stands in."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from pdmodel.data.cohort import Note
+from pdmodel.errors import DataError
+
+FILE, LINE = " file", " line"
+"""Columns that say where a row stands; headers are stripped, so no table has such a name."""
+
+ROWS_LISTED = 20
+"""Rows with one and the same problem that are listed one by one."""
+
+type Severity = Literal["error", "warning", "info"]
+
+
+class UnusableError(DataError):
+    """A file as a whole, or a choice of the caller, that cannot be used; carries its note."""
+
+    def __init__(self, note: Note) -> None:
+        super().__init__(note.message)
+        self.note = note
+
+
+class Table(NamedTuple):
+    """One table as it stands in its file."""
+
+    frame: pd.DataFrame
+    """Text in every named column, "" where nothing stands, and FILE and LINE."""
+    file: str
+    notes: tuple[Note, ...] = ()
+    decimal_comma: bool = False
+    """Whether 60,5 may stand for 60.5, as in files that separate by semicolons."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names in the header."""
+        return [name for name in self.frame.columns if name not in (FILE, LINE)]
+
+
+def quoted(text: object, longest: int = 40) -> str:
+    """Show a cell in a message, on one line whatever it holds."""
+    plain = str(text)
+    return repr(plain if len(plain) <= longest else plain[: longest - 1] + "…")
+
+
+def listed(values: Iterable[object], most: int = 3) -> str:
+    """Show the first few of many."""
+    shown = list(values)
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(quoted(value) for value in shown[:most]) + more
+
+
+def many(count: int, noun: str) -> str:
+    """Count things: 1 row, 2 rows."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def place(file: str, line: int | None = None, column: str = "") -> str:
+    """Say where something stands, as an editor counts."""
+    parts = [file] + ([f"line {line}"] if line else []) + ([f"column {column}"] if column else [])
+    return ", ".join(parts)
+
+
+def unusable(code: str, message: str, file: str = "", line: int | None = None) -> UnusableError:
+    """Make the error for a file as a whole."""
+    where = f"{place(file, line)}: " if file else ""
+    return UnusableError(Note("error", code, where + message, file=file, line=line))
+
+
+def row_notes(
+    code: str,
+    rows: pd.DataFrame,
+    column: str,
+    why: Callable[[str], str],
+    severity: Severity = "error",
+) -> list[Note]:
+    """Note each of the first rows by itself, and count the others.
+
+    Parameters
+    ----------
+    code : str
+        Code of the notes.
+    rows : DataFrame
+        Rows with the problem, with FILE and LINE.
+    column : str
+        Column with the problem.
+    why : callable
+        From the text of the cell to what is wrong and what to do.
+    severity : {"error", "warning", "info"}
+        Severity of the notes.
+    """
+    notes = []
+    for row in rows.head(ROWS_LISTED).to_dict("records"):
+        file, line, value = row[FILE], int(row[LINE]), str(row[column])
+        message = f"{place(file, line, column)}: {why(value)}"
+        patient = str(row.get("patient_id", ""))
+        notes.append(Note(severity, code, message, 1, file, line, column, patient, value))
+    if (rest := len(rows) - ROWS_LISTED) > 0:
+        file = str(rows[FILE].iloc[ROWS_LISTED])
+        message = f"{place(file, column=column)}: {rest} more rows like these ({code})."
+        notes.append(Note(severity, code, message, rest, file, column=column))
+    return notes
+
+
+def rows_note(
+    severity: Severity, code: str, table: Table, rows: pd.DataFrame, column: str, what: str
+) -> list[Note]:
+    """Count rows in one note, and say where the first of them stand."""
+    if rows.empty:
+        return []
+    places = []
+    for file, line in zip(rows[FILE].head(3), rows[LINE].head(3), strict=True):
+        sheet = str(file).removeprefix(table.file).lstrip(", ")
+        places.append(f"{sheet}, line {line}" if sheet else f"line {line}")
+    more = [f"{len(rows) - 3} more"] if len(rows) > 3 else []
+    message = (
+        f"{place(table.file, column=column)}: {many(len(rows), 'row')} {what} "
+        f"({'; '.join([*places, *more])})."
+    )
+    file, line, patient = (rows[name].iloc[0] for name in (FILE, LINE, "patient_id"))
+    return [Note(severity, code, message, len(rows), str(file), int(line), column, str(patient))]
+
+
+def capped(notes: Sequence[Note]) -> list[Note]:
+    """Keep the first of many notes of one kind, and count the others."""
+    kept, rest = list(notes[:ROWS_LISTED]), notes[ROWS_LISTED:]
+    if rest:
+        message = f"{place(rest[0].file, column=rest[0].column)}: {len(rest)} more of this kind."
+        rows = sum(note.rows for note in rest)
+        kept.append(rest[0]._replace(message=message, rows=rows, line=None, patient="", value=""))
+    return kept
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, or say why it cannot be read."""
+    file = str(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise unusable("no-file", "there is no such file; check the path.", file) from None
+    except IsADirectoryError:
+        raise unusable("folder", "this is a folder; give a file inside it.", file) from None
+    except PermissionError:
+        raise unusable("no-permission", "reading is not permitted; check its mode.", file) from None
+    except OSError as error:
+        raise unusable("no-file", f"it cannot be read ({error.strerror or error}).", file) from None
+    if not content.strip():
+        raise unusable("empty", "the file is empty; it needs a header and rows.", file)
+    return content
+
+
+def delimited(content: bytes, file: str) -> Table:
+    """Read comma-, tab- or semicolon-separated text, whichever the header has most of."""
+    text = _decoded(content, file)
+    start = next(line for line in text.splitlines() if line.strip())
+    separator = max("\t,;", key=start.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    records, line = [], 1
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                records.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        message = f"the quotes do not match or a cell is too long ({error}); correct this line."
+        raise unusable("quotes", message, file, line) from None
+    return from_records(records, file)._replace(decimal_comma=separator == ";")
+
+
+def from_records(records: Sequence[tuple[int, Sequence[str]]], file: str) -> Table:
+    """Make a table of (line, cells), the first of which is the header."""
+    if not records:
+        raise unusable("empty", "the table is empty; it needs a header and rows.", file)
+    (header_line, header), body = records[0], records[1:]
+    names = _header([name.strip() for name in header], header_line, file)
+    if not body:
+        raise unusable("no-rows", "there is a header but no rows below it.", file)
+    width = len(names)
+    fitted = [[*cells[:width], *[""] * (width - len(cells))] for _, cells in body]
+    frame = pd.DataFrame(fitted, columns=names, dtype=str)
+    if unnamed := [k for k, name in enumerate(names) if not name]:
+        filled = (frame.iloc[:, unnamed].apply(lambda cells: cells.str.strip()) != "").any()
+        if filled.any():
+            position = unnamed[int(filled.to_numpy().argmax())] + 1
+            message = f"column {position} has cells but no name; give it one or empty it."
+            raise unusable("no-name", message, file, header_line)
+        frame = frame.iloc[:, [k for k, name in enumerate(names) if name]]
+    frame = frame.assign(**{FILE: file, LINE: [line for line, _ in body]})
+    return Table(frame, file, tuple(_extra_cells(body, width, file)))
+
+
+def require_columns(table: Table, required: Iterable[str]) -> None:
+    """Refuse a table without the columns that it must have, and say which it has."""
+    found = table.columns
+    if not (missing := [name for name in required if name not in found]):
+        return
+    by_lower = {name.lower(): name for name in found}
+    hints = [
+        f" Rename {by_lower[close[0]]!r} to {name!r}?"
+        for name in missing
+        if (close := get_close_matches(name, by_lower, n=1, cutoff=0.5))
+    ]
+    message = (
+        f"column {' and '.join(map(repr, missing))} missing; the columns are "
+        f"{listed(found, most=12)}.{''.join(hints)}"
+    )
+    raise unusable("missing-column", message, table.file)
+
+
+def _decoded(content: bytes, file: str) -> str:
+    known = {
+        b"PK\x03\x04": "this is an Excel workbook or a zip file; name a workbook .xlsx",
+        b"\xd0\xcf\x11\xe0": "this is an old or a locked Excel file; save it as .xlsx",
+        b"\x1f\x8b": "this file is compressed; unpack it",
+        b"PAR1": "this is a Parquet file; name it .parquet",
+        b"\xff\xfe": "this text is UTF-16; save it as CSV UTF-8",
+        b"\xfe\xff": "this text is UTF-16; save it as CSV UTF-8",
+    }
+    for magic, message in known.items():
+        if content.startswith(magic):
+            raise unusable("not-text", message + ".", file)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as CSV UTF-8."
+        raise unusable("not-utf8", message, file, line) from None
+    if "\0" in text:
+        raise unusable("not-text", "this is not a text file; save it as CSV UTF-8.", file)
+    return text
+
+
+def _header(names: list[str], line: int, file: str) -> list[str]:
+    while names and not names[-1]:
+        names = names[:-1]  # cells below them are told as extra cells
+    counts = Counter(name for name in names if name)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        message = f"column {quoted(twice[0])} occurs {counts[twice[0]]} times; keep one of them."
+        raise unusable("column-twice", message, file, line)
+    return names
+
+
+def _extra_cells(
+    body: Sequence[tuple[int, Sequence[str]]], width: int, file: str
+) -> Iterable[Note]:
+    for line, cells in body:
+        if extra := [cell for cell in cells[width:] if cell.strip()]:
+            message = (
+                f"{place(file, line)}: {len(cells)} cells under {width} columns ({listed(extra)} "
+                "too many); quote cells that hold the separator, or name the columns."
+            )
+            yield Note("error", "extra-cells", message, 1, file, line, value=extra[0])

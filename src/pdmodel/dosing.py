@@ -1,0 +1,299 @@
+"""What was given, or is planned to be given: infusions of a drug, and schedules in words."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pdmodel.errors import DoseError
+from pdmodel.units import HOURS_PER_DAY, MINUTES_PER_DAY
+
+USUAL_DURATION_DAY = 1.0 / HOURS_PER_DAY
+"""Infusions last 60 min where nothing else is said."""
+
+EXAMPLE = "'atezolizumab 1200 mg q3w', or 'ipilimumab 240 mg q3w x4 30 min from day 21'"
+
+
+@dataclass(frozen=True, eq=False)
+class Regimen:
+    """Infusions of one drug, in order of time; equal to another if all its doses are.
+
+    Attributes
+    ----------
+    start, amount, duration : (doses,) ndarray
+        Day on which each begins, rising; its mg; how many days it lasts, 0 for a bolus. Read-only.
+    """
+
+    start: NDArray[np.float64]
+    amount: NDArray[np.float64]
+    duration: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        columns = {name: _column(name, getattr(self, name)) for name in self.__match_args__}
+        _check_doses(**columns)
+        order = np.lexsort([*columns.values()][::-1])
+        for name, column in columns.items():
+            ordered = column[order] + 0.0  # no negative zero
+            ordered.flags.writeable = False
+            object.__setattr__(self, name, ordered)
+
+    @classmethod
+    def none(cls) -> "Regimen":
+        """Return a regimen without a dose."""
+        return cls(np.zeros(0), np.zeros(0), np.zeros(0))
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Regimen) and np.array_equal(self._columns, other._columns)
+
+    def __hash__(self) -> int:
+        return hash(self._columns.tobytes())
+
+    def __add__(self, other: "Regimen") -> "Regimen":
+        """Merge the doses of two regimens of one drug."""
+        return Regimen(*np.hstack([self._columns, other._columns]))
+
+    def until(self, day: float) -> "Regimen":
+        """Drop the doses that begin after `day`; one that begins on it stays."""
+        return Regimen(*self._columns[:, self.start <= day])
+
+    def shifted(self, days: float) -> "Regimen":
+        """Give every dose `days` later (earlier if negative)."""
+        return replace(self, start=self.start + days)
+
+    @property
+    def total_mg(self) -> float:
+        """Sum of all doses, mg."""
+        return float(self.amount.sum())
+
+    @property
+    def _columns(self) -> NDArray[np.float64]:
+        return np.stack([self.start, self.amount, self.duration])
+
+
+def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        column = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DoseError(f"Doses have a {name} that is not a number ({error}).") from None
+    if column.ndim != 1:
+        raise DoseError(
+            f"Doses have a {name} of shape {column.shape}; give a list with one number a dose."
+        )
+    return column
+
+
+def _check_doses(start: np.ndarray, amount: np.ndarray, duration: np.ndarray) -> None:
+    if not len(start) == len(amount) == len(duration):
+        raise DoseError(
+            f"Doses have {len(start)} starts, {len(amount)} amounts and {len(duration)} "
+            "durations; give one of each for every dose."
+        )
+    for what, unit, column, lowest in (
+        ("start", "day", start, -np.inf),
+        ("amount", "mg", amount, 0.0),
+        ("duration", "day", duration, 0.0),
+    ):
+        bad = np.flatnonzero(~(np.isfinite(column) & (column >= lowest)))
+        if bad.size:
+            first = bad[0]
+            rule = "finite" if lowest < 0 else "finite and >= 0"
+            raise DoseError(
+                f"Dose {first + 1} of {len(start)} (day {start[first]:g}) has {what} "
+                f"{column[first]:g} {unit}. It must be {rule}; correct or drop this dose."
+            )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A regimen in words: one drug, one amount, again and again.
+
+    Attributes
+    ----------
+    drug : str
+        International nonproprietary name, lower case.
+    amount_mg, interval_day, duration_day : float
+        Each dose; from one start to the next; how long each lasts, 0 for a bolus.
+    doses : int, optional
+        How many; None goes on until told.
+    start_day : float
+        Day of the first dose.
+    """
+
+    drug: str
+    amount_mg: float
+    interval_day: float
+    duration_day: float = USUAL_DURATION_DAY
+    doses: int | None = None
+    start_day: float = 0.0
+
+    def __post_init__(self) -> None:
+        for what, good, rule in (
+            ("amount_mg", 0 < self.amount_mg < np.inf, "> 0"),
+            ("interval_day", 0 < self.interval_day < np.inf, "> 0"),
+            ("duration_day", 0 <= self.duration_day < np.inf, ">= 0"),
+            ("start_day", np.isfinite(self.start_day), "finite"),
+            ("doses", self.doses is None or self.doses >= 1, ">= 1, or None to go on"),
+        ):
+            if not good:
+                raise DoseError(
+                    f"The schedule of {self.drug!r} has {what} {getattr(self, what)}; it must be "
+                    f"{rule}. Write for example {EXAMPLE}."
+                )
+
+    def regimen(self, until_day: float) -> Regimen:
+        """List the doses that begin no later than `until_day`."""
+        if not np.isfinite(until_day):
+            raise DoseError(f"Doses of {self.drug!r} are to go on until day {until_day}; say when.")
+        fitting = max(int((until_day - self.start_day) / self.interval_day) + 2, 0)
+        count = fitting if self.doses is None else min(fitting, self.doses)
+        start = self.start_day + self.interval_day * np.arange(count, dtype=np.float64)
+        same = np.ones(count)
+        return Regimen(start, self.amount_mg * same, self.duration_day * same).until(until_day)
+
+    def __str__(self) -> str:
+        """Say it in the words that `parse_schedule` reads."""
+        weeks, rest = divmod(self.interval_day, 7)
+        every = f"q{self.interval_day:.15g}d" if rest else f"q{weeks:g}w"
+        count = "" if self.doses is None else f" x{self.doses}"
+        since = f" from day {self.start_day:.15g}" if self.start_day else ""
+        length = f"{self.duration_day * MINUTES_PER_DAY:.15g} min"
+        return f"{self.drug} {self.amount_mg:.15g} mg {every}{count} {length}{since}"
+
+
+def planned(schedules: Iterable[Schedule], until_day: float) -> dict[str, Regimen]:
+    """List the doses of several schedules by drug; two schedules of one drug are merged."""
+    regimens: dict[str, Regimen] = {}
+    for schedule in schedules:
+        before = regimens.get(schedule.drug, Regimen.none())
+        regimens[schedule.drug] = before + schedule.regimen(until_day)
+    return regimens
+
+
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_CLAUSES = {
+    name: re.compile(pattern + r"(?=[\s,;]|$)")
+    for name, pattern in (
+        ("amount", rf"{_NUMBER}\s*(mg|g)"),
+        ("interval", rf"(?:q\s*|every\s+){_NUMBER}\s*(w|d|weeks?|days?)"),
+        ("doses", r"[x×]\s*(\d+)"),
+        ("infusion", rf"{_NUMBER}\s*(min|minutes?|h|hours?)"),
+        ("start", rf"from\s+day\s+(-?{_NUMBER})"),
+    )
+}
+_BY_BODY = re.compile(rf"{_NUMBER}\s*(mg|g|ug|µg|mcg)\s*(/|per)\s*(kg|m2|m²)")
+
+
+def parse_schedules(
+    text: str,
+    labelled: Mapping[str, tuple[str, ...]] | None = None,
+    duration_day: float = USUAL_DURATION_DAY,
+) -> tuple[Schedule, ...]:
+    """Read one schedule, or several joined by ``+``; see `parse_schedule`.
+
+    Examples
+    --------
+    >>> [str(s) for s in parse_schedules("nivolumab 240 mg q2w + ipilimumab 80 mg q6w 30 min")]
+    ['nivolumab 240 mg q2w 60 min', 'ipilimumab 80 mg q6w 30 min']
+    """
+    return tuple(parse_schedule(part, labelled, duration_day) for part in text.split("+"))
+
+
+def parse_schedule(
+    text: str,
+    labelled: Mapping[str, tuple[str, ...]] | None = None,
+    duration_day: float = USUAL_DURATION_DAY,
+) -> Schedule:
+    """Read a schedule in words.
+
+    Parameters
+    ----------
+    text : str
+        Drug, dose and interval; then, in any order, the number of doses (``x4``), the length of
+        each infusion (``30 min``, ``1 h``) and the first day (``from day 21``).
+    labelled : mapping of str to tuple of str, optional
+        Labelled regimens by drug, the usual one first; it stands in where `text` has neither dose
+        nor interval. Without it such a text is refused.
+    duration_day : float
+        Length of an infusion where neither says one, days.
+
+    Examples
+    --------
+    >>> parse_schedule("atezolizumab 1200 mg every 3 weeks x4").regimen(100).start
+    array([ 0., 21., 42., 63.])
+    """
+    name = re.match(r"\s*([a-z][a-z0-9_-]*)(?=[\s,;]|$)", text.lower())
+    if name is None or _CLAUSES["interval"].match(name[1]):
+        raise DoseError(f"{text.strip()!r} names no drug first; write for example {EXAMPLE}.")
+    drug = name[1]
+    said = _clauses(text.lower()[name.end() :], text)
+    if not said.keys() & {"amount", "interval"}:
+        said = _usual(drug, text, labelled) | said
+    for clause, ask in (("amount", "dose ('1200 mg')"), ("interval", "interval ('q3w')")):
+        if clause not in said:
+            raise DoseError(f"{text.strip()!r} has no {ask}; write for example {EXAMPLE}.")
+    count = said.get("doses")
+    return Schedule(
+        drug=drug,
+        amount_mg=said["amount"],
+        interval_day=said["interval"],
+        duration_day=said.get("infusion", duration_day),
+        doses=None if count is None else int(count),
+        start_day=said.get("start", 0.0),
+    )
+
+
+def _clauses(rest: str, text: str) -> dict[str, float]:
+    """Read the clauses behind the drug, each at most once, until nothing is left."""
+    said: dict[str, float] = {}
+    while rest := rest.lstrip(" \t\n,;"):
+        if found := _BY_BODY.match(rest):
+            raise DoseError(
+                f"{found[0]!r} in {text.strip()!r} is a dose by body size, and no patient's weight "
+                "is used yet; write it in mg (3 mg/kg is 240 mg at 80 kg)."
+            )
+        matches = ((name, pattern.match(rest)) for name, pattern in _CLAUSES.items())
+        name, found = next((pair for pair in matches if pair[1]), ("", None))
+        if found is None:
+            known = f" (understood: {', '.join(said)})" if said else ""
+            raise DoseError(
+                f"Cannot read {rest.strip()!r} in {text.strip()!r}{known}; write for example "
+                f"{EXAMPLE}."
+            )
+        if name in said:
+            raise DoseError(
+                f"{text.strip()!r} says its {name} twice, the second time as {found[0]!r}; leave "
+                "one, or join two schedules with '+'."
+            )
+        said[name] = _quantity(name, found)
+        rest = rest[found.end() :]
+    return said
+
+
+def _quantity(name: str, found: re.Match[str]) -> float:
+    """Give what a clause says in mg, days or number."""
+    if name in ("doses", "start"):
+        return float(found[1])
+    if name == "interval":
+        return float(found[1]) * (7.0 if found[2].startswith("w") else 1.0)
+    if name == "amount":
+        return float(found[1]) * (1000.0 if found[2] == "g" else 1.0)
+    return float(found[1]) / (MINUTES_PER_DAY if found[2].startswith("m") else HOURS_PER_DAY)
+
+
+def _usual(
+    drug: str, text: str, labelled: Mapping[str, tuple[str, ...]] | None
+) -> dict[str, float]:
+    """Read the first labelled regimen of a drug that came without dose and interval."""
+    if labelled and drug in labelled:
+        return _clauses(labelled[drug][0], labelled[drug][0])
+    close = get_close_matches(drug, labelled or (), n=1) or sorted(labelled or ())
+    known = f" Known by its label is {' or '.join(map(repr, close))}." if close else ""
+    raise DoseError(
+        f"{text.strip()!r} has neither dose nor interval; write for example {EXAMPLE}.{known}"
+    )

@@ -1,0 +1,1 @@
+"""The library of drugs: one file each, found by its name."""

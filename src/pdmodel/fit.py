@@ -1,0 +1,173 @@
+"""From a model and a cohort to a posterior with its provenance: one `Fit`, whatever the method."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from pdmodel.course import LONGEST_STEP
+from pdmodel.data import Cohort
+from pdmodel.design import alone, together
+from pdmodel.errors import FitError, OptionError
+from pdmodel.likelihood import evidence
+from pdmodel.model import Model
+from pdmodel.nuts import Progress, Settings
+from pdmodel.tree import labelled_tree
+
+Pooling = Literal["partial", "none"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A posterior and where it came from.
+
+    Attributes
+    ----------
+    model : Model
+    cohort : Cohort
+    tree : xarray.DataTree
+        Groups ``posterior``, ``sample_stats``, ``log_likelihood``, ``prior`` and
+        ``observed_data``. Parameters stand under their own names on the natural scale, with the
+        dimension ``patient`` where each patient has an own value; a hierarchical fit adds
+        ``NAME_typical`` (natural scale) and ``NAME_sd`` (between patients, transformed scale).
+        Scans are long, along ``obs``.
+    manifest : dict
+        Options, seed, versions, timings, counts of failures.
+    """
+
+    model: Model
+    cohort: Cohort
+    tree: xr.DataTree
+    manifest: dict[str, Any]
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The posterior draws."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def pooling(self) -> Pooling:
+        """``"partial"`` for a hierarchical fit, ``"none"`` for each patient alone."""
+        return self.manifest["options"]["pooling"]
+
+    def values(self, count: int | None = None) -> dict[str, np.ndarray]:
+        """Give draws of every free parameter of every patient.
+
+        Parameters
+        ----------
+        count : int, optional
+            How many draws, evenly spaced over all chains; all by default.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Each of shape (draws, patients), on the natural scale.
+        """
+        stacked = self.posterior.stack(sample=("chain", "draw"))  # noqa: PD013  # xarray's
+        total = stacked.sizes["sample"]
+        chosen = np.linspace(0, total - 1, min(count or total, total)).astype(int)
+        shape = (len(chosen), len(self.cohort))
+        out = {}
+        for q in self.model.free:
+            drawn = stacked[q.name].isel(sample=chosen)
+            if "patient" in drawn.dims:
+                out[q.name] = drawn.transpose("sample", "patient").to_numpy()
+            else:
+                out[q.name] = np.broadcast_to(drawn.to_numpy()[:, None], shape)
+        return out
+
+
+def quiet(_: Progress) -> None:
+    """Report nothing."""
+
+
+def fit(
+    model: Model,
+    cohort: Cohort,
+    *,
+    seed: int,
+    pooling: Pooling = "partial",
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 1000,
+    target_accept: float = 0.85,
+    max_depth: int = 8,
+    longest_step: float = LONGEST_STEP,
+    report: Callable[[Progress], None] = quiet,
+) -> Fit:
+    """Fit a model to a cohort by NumPyro's NUTS.
+
+    Parameters
+    ----------
+    model : Model
+    cohort : Cohort
+    seed : int
+        The same seed, data, options and versions on the same machine give the same draws.
+    pooling : {"partial", "none"}
+        Patients drawn from a population whose typical values and spreads are learnt, or each
+        patient alone under the prior.
+    chains, warmup, draws : int
+        Chains, and the iterations of each.
+    target_accept, max_depth : float, int
+        Of NUTS.
+    longest_step : float
+        Of the solver, in days.
+    report : callable
+        Told of progress.
+
+    Returns
+    -------
+    Fit
+        Whether it can be trusted is for `pdmodel.diagnose` to say.
+
+    Raises
+    ------
+    OptionError
+        If an option cannot be used.
+    FitError
+        If the model has nothing to learn, or no start has a finite density.
+    """
+    settings = Settings(warmup, draws, chains, target_accept, max_depth)
+    _check(model, cohort, pooling, settings)
+    began = time.perf_counter()
+    data = evidence(model, cohort, longest_step)
+    report(Progress("first look", 0, chains * (warmup + draws), 0))
+    run = together if pooling == "partial" else alone
+    drawn, values = run(model, cohort, data, seed, settings, report)
+    sampled = time.perf_counter()
+    manifest = {
+        "options": {
+            "pooling": pooling, "method": "nuts", "seed": seed, "chains": chains,
+            "warmup": warmup, "draws": draws, "target_accept": target_accept,
+            "max_depth": max_depth, "longest_step": longest_step,
+        },
+        "seconds": {"fit": round(sampled - began, 2)},
+    }  # fmt: skip
+    tree, failed = labelled_tree(model, cohort, data, values, drawn, seed)
+    manifest["failed_solves"] = failed
+    manifest["seconds"]["likelihood"] = round(time.perf_counter() - sampled, 2)
+    return Fit(model, cohort, tree, manifest)
+
+
+def _check(model: Model, cohort: Cohort, pooling: str, settings: Settings) -> None:
+    if pooling not in ("partial", "none"):
+        raise OptionError(f"pooling is {pooling!r}; it must be 'partial' or 'none'.")
+    for name, least in (("warmup", 20), ("draws", 4), ("chains", 1), ("max_depth", 1)):
+        if getattr(settings, name) < least:
+            raise OptionError(f"{name} is {getattr(settings, name)}; it must be >= {least}.")
+    if not 0.5 <= settings.target_accept < 1:
+        raise OptionError(
+            f"target_accept is {settings.target_accept}; it must be in [0.5, 1)."
+        )
+    if not model.individual and pooling == "partial":
+        raise FitError(f"Mechanism {model.mechanism.name!r} has no parameter of a patient's own.")
+    if pooling == "partial" and len(cohort) < 2:
+        raise FitError(
+            "One patient cannot tell how patients differ; fit it alone with pooling='none' "
+            "(on the command line: --pooling none)."
+        )
+
+

@@ -1,0 +1,88 @@
+"""From values to the log-likelihood of every scan: solve the courses, ask the residual."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pdmodel.course import LONGEST_STEP, lay_out
+from pdmodel.data import Cohort, Patient
+from pdmodel.model import Model
+from pdmodel.parameter import Values
+from pdmodel.residual import Scans
+from pdmodel.solve import Blocks, blocked, log_sizes
+
+
+class Evidence(NamedTuple):
+    """What was measured, padded to (patients, visits), with the courses laid out beside it."""
+
+    scans: Scans
+    visible: Array
+    """Whether there is a scan; False for padding."""
+    blocks: Blocks
+
+    @property
+    def patients(self) -> int:
+        """Number of patients."""
+        return self.visible.shape[0]
+
+
+def evidence(
+    model: Model, cohort: Cohort | Sequence[Patient], longest_step: float = LONGEST_STEP
+) -> Evidence:
+    """Lay out a cohort for the likelihood: done once, on the host."""
+    patients = tuple(cohort)
+    courses = lay_out(
+        model,
+        [patient.start_day for patient in patients],
+        [patient.day for patient in patients],
+        [patient.regimens for patient in patients],
+        longest_step,
+    )
+    visits = courses.visible.shape[1]
+
+    def padded(values: np.ndarray, fill: float) -> np.ndarray:
+        return np.pad(values, (0, visits - len(values)), constant_values=fill)
+
+    return Evidence(
+        Scans(
+            day=jnp.asarray([padded(p.day, p.last_day) for p in patients]),
+            log_size=jnp.asarray([padded(np.log(p.size_mm), 0.0) for p in patients]),
+            censored=jnp.asarray([padded(p.censored, 0) for p in patients], bool),
+        ),
+        jnp.asarray(courses.visible),
+        blocked(courses),
+    )
+
+
+def log_likelihood(model: Model, values: Values, data: Evidence) -> tuple[Array, Array]:
+    """Log-likelihood of every scan.
+
+    Parameters
+    ----------
+    model : Model
+    values : mapping of str to Array
+        The free parameters, each a number or of shape (patients,); constants are added.
+    data : Evidence
+
+    Returns
+    -------
+    terms, ok : Array
+        Log density per mm (log probability where censored) of shape (patients, visits), 0 where
+        there is no scan; and whether each patient's course was solved, shape (patients,).
+    """
+    size = (data.patients,)
+    everything = {
+        name: jnp.broadcast_to(jnp.asarray(value, float), size)
+        for name, value in {**model.constants, **values}.items()
+    }
+    mine = [q for q in model.mechanism.parameters if q.name in everything]
+    moving = {q.name: everything[q.name] for q in mine if not q.fixed}
+    still = {q.name: everything[q.name] for q in mine if q.fixed}
+    expected, ok = log_sizes(model.mechanism, moving, still, data.blocks)
+    terms = jax.vmap(model.residual.log_density)(expected, data.scans, everything)
+    terms = jnp.where(data.visible & ok[:, None], terms, 0.0)
+    return terms, ok

@@ -1,0 +1,1 @@
+"""The library of mechanisms: one file each, found by its name."""

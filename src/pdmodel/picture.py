@@ -1,0 +1,229 @@
+"""A first look: what each patient's data say, and a start for the population.
+
+Each patient's effects are explored by adaptive importance sampling, all patients at once: nodes
+are drawn from the population and from a Student-t around what is known so far, weighted by the
+likelihood, and their moments make the next picture. Weights are tempered while few nodes carry
+them, so that a picture is rather too wide than too narrow. Rounds alternate with moment updates
+of the population (a Monte Carlo EM). No derivative with respect to the effects is needed.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import gammaln
+
+from pdmodel.likelihood import Evidence, log_likelihood
+from pdmodel.model import Model
+from pdmodel.population import FAILED, Picture, blank
+
+NODES = 256
+ENOUGH = 40.0
+"""Effective nodes below which weights are tempered."""
+TAIL = 5.0
+"""Degrees of freedom of the Student-t proposal."""
+WIDER = 1.3
+"""Factor on the proposal's scale."""
+RESAMPLED = 8
+
+
+class Start(NamedTuple):
+    """Where sampling begins, on transformed scales.
+
+    Attributes
+    ----------
+    centre, sd : Array, shape (effects,)
+        The population.
+    shared : Array, shape (shared,)
+    mean : Array, shape (patients, effects)
+    covariance : Array, shape (patients, effects, effects)
+    picture : Picture
+        The likelihood's part of mean and covariance.
+    effective : Array, shape (patients,)
+        Effective number of nodes, of 256, in the last round.
+    """
+
+    centre: Array
+    sd: Array
+    shared: Array
+    mean: Array
+    covariance: Array
+    picture: Picture
+    effective: Array
+
+
+def _named(model: Model, effects: Array, shared: Array) -> dict[str, Array]:
+    values = {q.name: q.natural(effects[:, k]) for k, q in enumerate(model.individual)}
+    return values | {q.name: q.natural(shared[k]) for k, q in enumerate(model.shared)}
+
+
+def _per_patient(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
+    terms, ok = log_likelihood(model, _named(model, effects, shared), data)
+    return jnp.where(ok, jnp.sum(terms, axis=1), FAILED)
+
+
+def _log_normal(at: Array, centre: Array, sd: Array) -> Array:
+    return jnp.sum(-0.5 * ((at - centre) / sd) ** 2 - jnp.log(sd), axis=-1)
+
+
+def _log_student(z: Array, log_volume: Array) -> Array:
+    """Log density of a multivariate Student-t at standardised `z`, up to what a normal leaves."""
+    d = z.shape[-1]
+    height = gammaln((TAIL + d) / 2) - gammaln(TAIL / 2) - 0.5 * d * jnp.log(TAIL / 2)
+    return height - 0.5 * (TAIL + d) * jnp.log1p(jnp.sum(z**2, -1) / TAIL) - log_volume
+
+
+def _tempered(log_weight: Array) -> tuple[Array, Array]:
+    """Flatten weights over nodes (first axis) until enough of them count; with the power used."""
+
+    def share(power: Array) -> tuple[Array, Array]:
+        weight = jax.nn.softmax(power * log_weight, axis=0)
+        return weight, 1.0 / jnp.sum(weight**2, axis=0)
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        fine = share(middle)[1] >= ENOUGH
+        return jnp.where(fine, middle, low), jnp.where(fine, high, middle)
+
+    ones = jnp.ones(log_weight.shape[1])
+    low, _ = jax.lax.fori_loop(0, 12, halve, (0.0 * ones, ones))
+    power = jnp.where(share(ones)[1] >= ENOUGH, 1.0, low)
+    return share(power)[0], share(ones)[1]
+
+
+@partial(jax.jit, static_argnums=0)
+def explored(model: Model, data: Evidence, key: Array, at: Start) -> tuple[Array, Array, Array]:
+    """Draw nodes for every patient and weigh them.
+
+    Returns
+    -------
+    nodes, weight, effective : Array
+        Shapes (nodes, patients, effects), (nodes, patients) and (patients,).
+    """
+    half = NODES // 2
+    k1, k2, k3 = jax.random.split(key, 3)
+    patients, d = at.mean.shape
+    root = WIDER * jnp.linalg.cholesky(at.covariance)
+    z = jax.random.normal(k1, (half, patients, d))
+    tail = jnp.sqrt(TAIL / (2.0 * jax.random.gamma(k2, TAIL / 2, (half, patients, 1))))
+    near = at.mean + jnp.einsum("pij,npj->npi", root, z * tail)
+    far = at.centre + at.sd * jax.random.normal(k3, (NODES - half, patients, d))
+    nodes = jnp.concatenate([near, far])
+    likelihood = jax.lax.map(
+        lambda e: _per_patient(model, data, e, at.shared), nodes, batch_size=16
+    )
+    inverse = jnp.linalg.inv(root)
+    back = jnp.einsum("pij,npj->npi", inverse, nodes - at.mean)
+    volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
+    prior = _log_normal(nodes, at.centre, at.sd)
+    drawn = jnp.logaddexp(_log_student(back, volume), prior)
+    weight, effective = _tempered(likelihood + prior - drawn)
+    return nodes, weight, effective
+
+
+@partial(jax.jit, static_argnums=0)
+def _shared_step(model: Model, data: Evidence, drawn: Array, shared: Array) -> Array:
+    """Move the shared parameters one damped Newton step, averaged over drawn effects."""
+    prior_centre = jnp.array([q.centre for q in model.shared])
+    prior_sd = jnp.array([q.prior_sd for q in model.shared])
+
+    def value(z: Array) -> Array:
+        at = prior_centre + prior_sd * z
+        terms = jax.lax.map(lambda e: _per_patient(model, data, e, at), drawn)
+        return jnp.sum(terms) / len(drawn) - 0.5 * jnp.sum(z**2)
+
+    gradient = jax.grad(value)
+    z = (shared - prior_centre) / prior_sd
+    step = 1e-3
+    rows = [(gradient(z + d) - gradient(z - d)) / (2 * step) for d in step * jnp.eye(len(z))]
+    values, vectors = jnp.linalg.eigh(-0.5 * (jnp.stack(rows) + jnp.stack(rows).T))
+    move = vectors @ ((vectors.T @ gradient(z)) / jnp.maximum(jnp.abs(values), 1.0))
+    return prior_centre + prior_sd * (z + jnp.clip(move, -1.0, 1.0))
+
+
+def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> Start:
+    """Explore every patient and find a start for the population.
+
+    Parameters
+    ----------
+    model : Model
+        With at least one individual parameter.
+    data : Evidence
+    key : Array
+    rounds : int
+
+    Returns
+    -------
+    Start
+        A start and a picture, not an estimate.
+    """
+    own = model.individual
+    prior_centre = jnp.array([q.centre for q in own])
+    prior_sd = jnp.array([q.prior_sd for q in own])
+    between = jnp.array([q.between for q in own])
+    loose = jnp.array([q.between_spread for q in own])
+    n, d = data.patients, len(own)
+    at = Start(
+        prior_centre, between, jnp.array([q.centre for q in model.shared]),
+        jnp.tile(prior_centre, (n, 1)), jnp.tile(jnp.diag(between**2), (n, 1, 1)),
+        blank(model, n), jnp.zeros(n),
+    )  # fmt: skip
+    for turn in range(rounds):
+        here = jax.random.fold_in(key, turn)
+        nodes, weight, effective = explored(model, data, here, at)
+        mean = jnp.einsum("np,npi->pi", weight, nodes)
+        off = nodes - mean
+        covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
+        covariance = covariance + 1e-4 * jnp.diag(at.sd**2)
+        at = at._replace(mean=mean, covariance=covariance, effective=effective)
+        if turn < 3 or turn == rounds - 1:
+            continue
+        drawn = jax.random.categorical(here, jnp.log(weight), 0, shape=(RESAMPLED, n))
+        drawn = jnp.take_along_axis(nodes, drawn[..., None], axis=0)
+        shared = _shared_step(model, data, drawn, at.shared) if model.shared else at.shared
+        spread = jnp.mean((mean - at.centre) ** 2 + jnp.diagonal(covariance, 0, 1, 2), 0)
+        precision = n / at.sd**2 + 1.0 / prior_sd**2
+        centre = (jnp.sum(mean, 0) / at.sd**2 + prior_centre / prior_sd**2) / precision
+        strength = 2.0 * n  # of the moments, against the log-normal prior of the sd
+        log_sd = strength * 0.5 * jnp.log(spread) + jnp.log(between) / loose**2
+        at = at._replace(
+            shared=shared, centre=centre, sd=jnp.exp(log_sd / (strength + 1.0 / loose**2))
+        )
+    tilt = _tilt(model, data, at, nodes, weight)
+    return at._replace(picture=_likelihood_part(at, tilt))
+
+
+def _likelihood_part(at: Start, tilt: Array) -> Picture:
+    """Take the population's normal out of the patients' moments."""
+    prior = jnp.diag(at.sd**-2)
+    scale = at.sd[:, None] * at.sd
+    values, vectors = jnp.linalg.eigh((jnp.linalg.inv(at.covariance) - prior) * scale)
+    precision = jnp.einsum("pij,pj,pkj->pik", vectors, jnp.maximum(values, 0.0), vectors) / scale
+    whole = precision + prior
+    pull = jnp.einsum("pij,pj->pi", whole, at.mean) - prior @ at.centre
+    return Picture(pull, precision, jnp.einsum("pij,pjs->pis", whole, tilt), at.shared)
+
+
+@partial(jax.jit, static_argnums=0)
+def _tilt(
+    model: Model, data: Evidence, at: Start, nodes: Array, weight: Array
+) -> Array:
+    """How patients' means move with each shared parameter: covariance with the score."""
+    off = nodes - at.mean
+    columns = []
+    for k, q in enumerate(model.shared):
+        step = 0.1 * q.prior_sd * jnp.eye(len(at.shared))[k]
+        ends = [
+            jax.lax.map(
+                lambda e, to=at.shared + sign * step: _per_patient(model, data, e, to),
+                nodes, batch_size=16,
+            )
+            for sign in (1.0, -1.0)
+        ]  # fmt: skip
+        score = (ends[0] - ends[1]) / (0.2 * q.prior_sd)
+        columns.append(jnp.einsum("np,npi,np->pi", weight, off, score))
+    empty = jnp.zeros((*at.mean.shape, 0))
+    return jnp.stack(columns, axis=2) if columns else empty

@@ -1,0 +1,230 @@
+"""A fit on disk: a folder of plain files, written whole or not at all, checked when read.
+
+``manifest.json`` says what was done and holds the checksum of every other file; ``cohort.json``
+has the patients, ``posterior.nc`` the draws. Nothing is pickled.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pdmodel.data import Cohort, Note, Patient, ReadingLog
+from pdmodel.dosing import Regimen, parse_schedule
+from pdmodel.errors import RunError
+from pdmodel.fit import Fit
+from pdmodel.library import drug, mechanism
+from pdmodel.model import Model
+from pdmodel.residual import residual
+
+SCHEMA = 1
+POSTERIOR, COHORT, MANIFEST = "posterior.nc", "cohort.json", "manifest.json"
+RECORDED = ("pdmodel", "jax", "numpyro", "arviz", "numpy", "scipy", "xarray", "h5netcdf")
+
+
+def save(fit: Fit, folder: Path | str) -> Path:
+    """Write a fit into a folder, the manifest last, so that an unfinished folder shows.
+
+    Parameters
+    ----------
+    fit : Fit
+    folder : path
+        Made if it is not there; use `claim` first to refuse or clear one in use.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written to, saying what the system said.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        whole(folder / COHORT, json.dumps(_cohort_out(fit.cohort), indent=1).encode())
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            draft = Path(scratch) / POSTERIOR
+            fit.tree.to_netcdf(draft, engine="h5netcdf")
+            draft.replace(folder / POSTERIOR)
+        manifest = fit.manifest | {
+            "schema": SCHEMA,
+            "model": _model_out(fit.model),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {name: version(name) for name in RECORDED},
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+            "precision": str(fit.posterior[fit.model.free[0].name].dtype),
+            "sha256": {name: checksum(folder / name) for name in (COHORT, POSTERIOR)},
+        }
+        whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    except OSError as problem:
+        raise RunError(
+            f"The run could not be written to {folder}: {problem.strerror or problem}. "
+            "Free space or choose another folder with -o."
+        ) from problem
+    return folder
+
+
+def load(folder: Path | str) -> Fit:
+    """Read a fit back, checking that every file is the one that was written.
+
+    Raises
+    ------
+    RunError
+        If the folder is missing, unfinished, damaged, or from a later version.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    for name, known in manifest["sha256"].items():
+        path = folder / name
+        if not path.exists():
+            raise RunError(f"{path} is missing; run 'pdmodel fit' again.")
+        if checksum(path) != known:
+            raise RunError(
+                f"{path} is damaged or was changed: its checksum differs from the manifest's. "
+                "Run 'pdmodel fit' again with --overwrite."
+            )
+    cohort = _cohort_in(json.loads((folder / COHORT).read_text("utf-8")))
+    with xr.open_datatree(folder / POSTERIOR, engine="h5netcdf") as tree:
+        tree = tree.load()
+    parts = manifest["model"]
+    model = Model(
+        mechanism(parts["mechanism"]),
+        tuple(drug(name) for name in parts["drugs"]),
+        residual(parts["residual"]),
+    )
+    return Fit(model, cohort, tree, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a run folder's manifest; RunError if it is not one, unfinished, or too new."""
+    path = Path(folder) / MANIFEST
+    if not path.parent.is_dir():
+        raise RunError(f"There is no run folder {folder}; make one with 'pdmodel fit ... -o RUN'.")
+    if not path.exists():
+        raise RunError(
+            f"{folder} has no {MANIFEST}: it is no run folder, or the fit did not finish."
+        )
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        schema = manifest["schema"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise RunError(f"{path} is damaged and cannot be read; fit again.") from problem
+    if schema > SCHEMA:
+        raise RunError(
+            f"{folder} was written by a later version of pdmodel "
+            f"({manifest.get('versions', {}).get('pdmodel', 'unknown')}); update pdmodel."
+        )
+    return manifest
+
+
+def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
+    """Make sure that a folder may be written to, before hours of work.
+
+    Raises
+    ------
+    RunError
+        If something is in it and `overwrite` is not set, or it is no folder.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; choose another output folder with -o.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not overwrite:
+            raise RunError(
+                f"The folder {folder} is not empty; choose another with -o, or add --overwrite."
+            )
+        if foreign := sorted(set(os.listdir(folder)) - {POSTERIOR, COHORT, MANIFEST, "plots"}):
+            found = [name for name in foreign if not name.endswith((".csv", ".html", ".nc"))]
+            if found and not (folder / MANIFEST).exists():
+                raise RunError(
+                    f"The folder {folder} holds {found[0]!r} and no run; it is not overwritten."
+                )
+        (folder / MANIFEST).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise RunError(f"Cannot write to {folder}: {problem.strerror}.") from problem
+    return folder
+
+
+def whole(path: Path, content: bytes) -> None:
+    """Write a file in full under another name, flush it to disk, then rename it."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
+        draft.write(content)
+        draft.flush()
+        os.fsync(draft.fileno())
+    Path(draft.name).replace(path)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _model_out(model: Model) -> dict[str, Any]:
+    return {
+        "mechanism": model.mechanism.name,
+        "drugs": [one.name for one in model.drugs],
+        "residual": model.residual.name,
+    }
+
+
+def _cohort_out(cohort: Cohort) -> dict[str, Any]:
+    def patient(p: Patient) -> dict[str, Any]:
+        return {
+            "id": p.id, "study": p.study, "arm": p.arm,
+            "day": p.day.tolist(), "size_mm": p.size_mm.tolist(), "censored": p.censored.tolist(),
+            "regimens": {
+                name: {"start": r.start.tolist(), "amount": r.amount.tolist(),
+                       "duration": r.duration.tolist()}
+                for name, r in p.regimens.items()
+            },
+            "schedules": [str(s) for s in p.schedules],
+            "covariates": dict(p.covariates),
+        }  # fmt: skip
+
+    return {
+        "size_kind": cohort.size_kind,
+        "simulated": cohort.simulated,
+        "log": asdict(cohort.log) | {"notes": [n._asdict() for n in cohort.log.notes]},
+        "patients": [patient(p) for p in cohort],
+    }
+
+
+def _cohort_in(stored: Mapping[str, Any]) -> Cohort:
+    def patient(p: Mapping[str, Any]) -> Patient:
+        return Patient(
+            p["id"], p["study"], p["arm"],
+            np.array(p["day"], float), np.array(p["size_mm"], float),
+            np.array(p["censored"], bool),
+            {name: Regimen(**{k: np.array(v) for k, v in r.items()})
+             for name, r in p["regimens"].items()},
+            p["covariates"],
+            tuple(parse_schedule(text) for text in p["schedules"]),
+        )  # fmt: skip
+
+    log = stored["log"]
+    notes = tuple(Note(**note) for note in log["notes"])
+    return Cohort(
+        tuple(patient(p) for p in stored["patients"]),
+        stored["size_kind"],
+        ReadingLog(log["source"], log["rows_read"], log["rows_kept"], notes),
+        stored["simulated"],
+    )

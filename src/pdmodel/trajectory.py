@@ -1,0 +1,90 @@
+"""Courses of many draws of many patients, on days of one's choice."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pdmodel.course import LONGEST_STEP, lay_out
+from pdmodel.dosing import Regimen
+from pdmodel.model import Model
+from pdmodel.solve import Blocks, Solution, blocked, solve
+
+TOGETHER = 128
+"""Patients solved at a time; with 400 draws on 60 days their states take about 100 MB."""
+
+
+class Trajectories(NamedTuple):
+    """Latent courses, free of measurement error.
+
+    Attributes
+    ----------
+    log_size : ndarray, shape (draws, patients, days)
+        Log of the size in mm; NaN before a patient's course begins, and where it failed.
+    state : dict of str to ndarray, each of shape (draws, patients, days)
+    ok : ndarray of bool, shape (draws, patients)
+    """
+
+    log_size: np.ndarray
+    state: dict[str, np.ndarray]
+    ok: np.ndarray
+
+
+def trajectories(
+    model: Model,
+    values: Mapping[str, np.ndarray],
+    starts: Sequence[float],
+    days: np.ndarray,
+    regimens: Sequence[Mapping[str, Regimen]],
+    longest_step: float = LONGEST_STEP,
+) -> Trajectories:
+    """Solve the courses of every draw of every patient.
+
+    Parameters
+    ----------
+    model : Model
+    values : mapping of str to ndarray, each of shape (draws, patients)
+        The free parameters; constants are added.
+    starts : sequence of float
+        Day on which each patient's course begins.
+    days : ndarray, shape (days,) or (patients, days)
+        Days to look at, rising; common to all patients, or each patient's own.
+    regimens : sequence of mapping of str to Regimen
+        What each patient is given.
+    longest_step : float
+        Of the solver, in days.
+
+    Returns
+    -------
+    Trajectories
+    """
+    count = len(starts)
+    own = np.broadcast_to(np.asarray(days, float), (count, np.shape(days)[-1]))
+    pieces = []
+    for first in range(0, count, TOGETHER):
+        here = slice(first, min(first + TOGETHER, count))
+        asked = np.maximum(own[here], np.asarray(starts[here])[:, None])
+        courses = lay_out(model, starts[here], list(asked), regimens[here], longest_step)
+        mine = {name: jnp.asarray(value[:, here]) for name, value in values.items()}
+        solution = jax.tree.map(np.asarray, _solved(model, mine, blocked(courses)))
+        early = own[here] < np.asarray(starts[here])[:, None] - 1e-9
+        hidden = early | ~solution.ok[:, :, None]
+        pieces.append(
+            Trajectories(
+                np.where(hidden, np.nan, solution.log_size),
+                {name: np.where(hidden, np.nan, s) for name, s in solution.state.items()},
+                solution.ok,
+            )
+        )
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+
+
+@partial(jax.jit, static_argnums=0)
+def _solved(model: Model, values: Mapping[str, jax.Array], blocks: Blocks) -> Solution:
+    constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
+    return jax.lax.map(
+        lambda p: solve(model.mechanism, {**constants, **p}, blocks), dict(values), batch_size=8
+    )
