@@ -49,10 +49,10 @@ class Courses:
 def breakpoints(
     start: float, days: np.ndarray, regimens: Mapping[str, Regimen], longest_step: float
 ) -> np.ndarray:
-    """Lay out one patient's steps: from `start` over every dose and day, none too long."""
+    """Lay out one patient's steps: from `start` over day 0, every dose and day, none too long."""
     end = float(days.max(initial=start))
     starts = [regimen.start for regimen in regimens.values()]
-    edges = np.concatenate([[start, end], days, *starts])
+    edges = np.concatenate([[start, 0.0, end], days, *starts])  # rates may bend on day 0
     edges = np.unique(edges[(edges >= start) & (edges <= end)])
     edges = edges[np.concatenate([[True], np.diff(edges) > SAME_DAY])]
     parts = np.maximum(np.ceil(np.diff(edges) / longest_step - SAME_DAY), 1).astype(int)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from pdmodel.course import LONGEST_STEP
 from pdmodel.data import Cohort
-from pdmodel.design import alone, together
+from pdmodel.design import alone, by_population, together
 from pdmodel.errors import FitError, OptionError
 from pdmodel.likelihood import evidence
 from pdmodel.model import Model
@@ -18,6 +18,7 @@ from pdmodel.nuts import Progress, Settings
 from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
+Method = Literal["nuts", "nuts-joint"]
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def fit(
     *,
     seed: int,
     pooling: Pooling = "partial",
+    method: Method = "nuts",
     chains: int = 4,
-    warmup: int = 500,
+    warmup: int = 300,
     draws: int = 1000,
     target_accept: float = 0.85,
     max_depth: int = 8,
@@ -109,6 +111,10 @@ def fit(
     pooling : {"partial", "none"}
         Patients drawn from a population whose typical values and spreads are learnt, or each
         patient alone under the prior.
+    method : {"nuts", "nuts-joint"}
+        ``nuts`` samples the population with the patients' effects integrated out over stored
+        nodes, then the patients; ``nuts-joint`` samples everything in one program, exactly and
+        slowly. Patients alone (``pooling="none"``) are always sampled exactly.
     chains, warmup, draws : int
         Chains, and the iterations of each.
     target_accept, max_depth : float, int
@@ -131,30 +137,33 @@ def fit(
         If the model has nothing to learn, or no start has a finite density.
     """
     settings = Settings(warmup, draws, chains, target_accept, max_depth)
-    _check(model, cohort, pooling, settings)
+    _check(model, cohort, pooling, method, settings)
     began = time.perf_counter()
     data = evidence(model, cohort, longest_step)
-    report(Progress("first look", 0, chains * (warmup + draws), 0))
-    run = together if pooling == "partial" else alone
-    drawn, values = run(model, cohort, data, seed, settings, report)
+    design = alone if pooling == "none" else {"nuts": by_population, "nuts-joint": together}[method]
+    drawn, values, figures = design(model, cohort, data, seed, settings, report)
     sampled = time.perf_counter()
     manifest = {
         "options": {
-            "pooling": pooling, "method": "nuts", "seed": seed, "chains": chains,
+            "pooling": pooling, "method": method, "seed": seed, "chains": chains,
             "warmup": warmup, "draws": draws, "target_accept": target_accept,
             "max_depth": max_depth, "longest_step": longest_step,
         },
         "seconds": {"fit": round(sampled - began, 2)},
     }  # fmt: skip
-    tree, failed = labelled_tree(model, cohort, data, values, drawn, seed)
+    tree, failed = labelled_tree(model, cohort, data, values, drawn, figures, seed)
     manifest["failed_solves"] = failed
     manifest["seconds"]["likelihood"] = round(time.perf_counter() - sampled, 2)
     return Fit(model, cohort, tree, manifest)
 
 
-def _check(model: Model, cohort: Cohort, pooling: str, settings: Settings) -> None:
+def _check(
+    model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings
+) -> None:
     if pooling not in ("partial", "none"):
         raise OptionError(f"pooling is {pooling!r}; it must be 'partial' or 'none'.")
+    if method not in ("nuts", "nuts-joint"):
+        raise OptionError(f"method is {method!r}; it must be 'nuts' or 'nuts-joint'.")
     for name, least in (("warmup", 20), ("draws", 4), ("chains", 1), ("max_depth", 1)):
         if getattr(settings, name) < least:
             raise OptionError(f"{name} is {getattr(settings, name)}; it must be >= {least}.")

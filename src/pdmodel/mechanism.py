@@ -77,7 +77,7 @@ class Mechanism:
     log_size: Callable[[State, Values], Array]
     states: Mapping[str, str] = field(hash=False)
     source: str
-    linear: LinearPair | None = field(default=None, compare=False)
+    linear: LinearPair | None = None
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.answers_to) - set(VOCABULARY)):

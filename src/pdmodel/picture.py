@@ -43,6 +43,10 @@ class Start(NamedTuple):
         The likelihood's part of mean and covariance.
     effective : Array, shape (patients,)
         Effective number of nodes, of 256, in the last round.
+    nodes, weight : Array, shape (nodes, patients, effects) and (nodes, patients)
+        The last nodes and their weights.
+    tilt : Array, shape (patients, effects, shared)
+        How patients' means move with the shared parameters.
     """
 
     centre: Array
@@ -52,6 +56,9 @@ class Start(NamedTuple):
     covariance: Array
     picture: Picture
     effective: Array
+    nodes: Array
+    weight: Array
+    tilt: Array
 
 
 def _named(model: Model, effects: Array, shared: Array) -> dict[str, Array]:
@@ -59,16 +66,16 @@ def _named(model: Model, effects: Array, shared: Array) -> dict[str, Array]:
     return values | {q.name: q.natural(shared[k]) for k, q in enumerate(model.shared)}
 
 
-def _per_patient(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
+def per_patient(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
     terms, ok = log_likelihood(model, _named(model, effects, shared), data)
     return jnp.where(ok, jnp.sum(terms, axis=1), FAILED)
 
 
-def _log_normal(at: Array, centre: Array, sd: Array) -> Array:
+def log_normal(at: Array, centre: Array, sd: Array) -> Array:
     return jnp.sum(-0.5 * ((at - centre) / sd) ** 2 - jnp.log(sd), axis=-1)
 
 
-def _log_student(z: Array, log_volume: Array) -> Array:
+def log_student(z: Array, log_volume: Array) -> Array:
     """Log density of a multivariate Student-t at standardised `z`, up to what a normal leaves."""
     d = z.shape[-1]
     height = gammaln((TAIL + d) / 2) - gammaln(TAIL / 2) - 0.5 * d * jnp.log(TAIL / 2)
@@ -113,13 +120,13 @@ def explored(model: Model, data: Evidence, key: Array, at: Start) -> tuple[Array
     far = at.centre + at.sd * jax.random.normal(k3, (NODES - half, patients, d))
     nodes = jnp.concatenate([near, far])
     likelihood = jax.lax.map(
-        lambda e: _per_patient(model, data, e, at.shared), nodes, batch_size=16
+        lambda e: per_patient(model, data, e, at.shared), nodes, batch_size=16
     )
     inverse = jnp.linalg.inv(root)
     back = jnp.einsum("pij,npj->npi", inverse, nodes - at.mean)
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
-    prior = _log_normal(nodes, at.centre, at.sd)
-    drawn = jnp.logaddexp(_log_student(back, volume), prior)
+    prior = log_normal(nodes, at.centre, at.sd)
+    drawn = jnp.logaddexp(log_student(back, volume), prior)
     weight, effective = _tempered(likelihood + prior - drawn)
     return nodes, weight, effective
 
@@ -132,7 +139,7 @@ def _shared_step(model: Model, data: Evidence, drawn: Array, shared: Array) -> A
 
     def value(z: Array) -> Array:
         at = prior_centre + prior_sd * z
-        terms = jax.lax.map(lambda e: _per_patient(model, data, e, at), drawn)
+        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), drawn)
         return jnp.sum(terms) / len(drawn) - 0.5 * jnp.sum(z**2)
 
     gradient = jax.grad(value)
@@ -142,6 +149,26 @@ def _shared_step(model: Model, data: Evidence, drawn: Array, shared: Array) -> A
     values, vectors = jnp.linalg.eigh(-0.5 * (jnp.stack(rows) + jnp.stack(rows).T))
     move = vectors @ ((vectors.T @ gradient(z)) / jnp.maximum(jnp.abs(values), 1.0))
     return prior_centre + prior_sd * (z + jnp.clip(move, -1.0, 1.0))
+
+
+def climbed(model: Model, data: Evidence, at: Start, key: Array) -> Start:
+    """Move the population one EM step up, from the patients' weighted nodes."""
+    own, n = model.individual, data.patients
+    prior_centre = jnp.array([q.centre for q in own])
+    prior_sd = jnp.array([q.prior_sd for q in own])
+    between = jnp.array([q.between for q in own])
+    loose = jnp.array([q.between_spread for q in own])
+    drawn = jax.random.categorical(key, jnp.log(at.weight), 0, shape=(RESAMPLED, n))
+    drawn = jnp.take_along_axis(at.nodes, drawn[..., None], axis=0)
+    shared = _shared_step(model, data, drawn, at.shared) if model.shared else at.shared
+    spread = jnp.mean((at.mean - at.centre) ** 2 + jnp.diagonal(at.covariance, 0, 1, 2), 0)
+    precision = n / at.sd**2 + 1.0 / prior_sd**2
+    centre = (jnp.sum(at.mean, 0) / at.sd**2 + prior_centre / prior_sd**2) / precision
+    strength = 2.0 * n  # of the moments, against the log-normal prior of the sd
+    log_sd = strength * 0.5 * jnp.log(spread) + jnp.log(between) / loose**2
+    return at._replace(
+        shared=shared, centre=centre, sd=jnp.exp(log_sd / (strength + 1.0 / loose**2))
+    )
 
 
 def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> Start:
@@ -162,14 +189,13 @@ def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> St
     """
     own = model.individual
     prior_centre = jnp.array([q.centre for q in own])
-    prior_sd = jnp.array([q.prior_sd for q in own])
     between = jnp.array([q.between for q in own])
-    loose = jnp.array([q.between_spread for q in own])
     n, d = data.patients, len(own)
     at = Start(
         prior_centre, between, jnp.array([q.centre for q in model.shared]),
         jnp.tile(prior_centre, (n, 1)), jnp.tile(jnp.diag(between**2), (n, 1, 1)),
-        blank(model, n), jnp.zeros(n),
+        blank(model, n), jnp.zeros(n), jnp.zeros((NODES, n, d)), jnp.zeros((NODES, n)),
+        jnp.zeros((n, d, len(model.shared))),
     )  # fmt: skip
     for turn in range(rounds):
         here = jax.random.fold_in(key, turn)
@@ -178,25 +204,17 @@ def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> St
         off = nodes - mean
         covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
         covariance = covariance + 1e-4 * jnp.diag(at.sd**2)
-        at = at._replace(mean=mean, covariance=covariance, effective=effective)
+        at = at._replace(
+            mean=mean, covariance=covariance, effective=effective, nodes=nodes, weight=weight
+        )
         if turn < 3 or turn == rounds - 1:
             continue
-        drawn = jax.random.categorical(here, jnp.log(weight), 0, shape=(RESAMPLED, n))
-        drawn = jnp.take_along_axis(nodes, drawn[..., None], axis=0)
-        shared = _shared_step(model, data, drawn, at.shared) if model.shared else at.shared
-        spread = jnp.mean((mean - at.centre) ** 2 + jnp.diagonal(covariance, 0, 1, 2), 0)
-        precision = n / at.sd**2 + 1.0 / prior_sd**2
-        centre = (jnp.sum(mean, 0) / at.sd**2 + prior_centre / prior_sd**2) / precision
-        strength = 2.0 * n  # of the moments, against the log-normal prior of the sd
-        log_sd = strength * 0.5 * jnp.log(spread) + jnp.log(between) / loose**2
-        at = at._replace(
-            shared=shared, centre=centre, sd=jnp.exp(log_sd / (strength + 1.0 / loose**2))
-        )
-    tilt = _tilt(model, data, at, nodes, weight)
-    return at._replace(picture=_likelihood_part(at, tilt))
+        at = climbed(model, data, at, here)
+    at = at._replace(tilt=tilted(model, data, at))
+    return at._replace(picture=_likelihood_part(at))
 
 
-def _likelihood_part(at: Start, tilt: Array) -> Picture:
+def _likelihood_part(at: Start) -> Picture:
     """Take the population's normal out of the patients' moments."""
     prior = jnp.diag(at.sd**-2)
     scale = at.sd[:, None] * at.sd
@@ -204,21 +222,25 @@ def _likelihood_part(at: Start, tilt: Array) -> Picture:
     precision = jnp.einsum("pij,pj,pkj->pik", vectors, jnp.maximum(values, 0.0), vectors) / scale
     whole = precision + prior
     pull = jnp.einsum("pij,pj->pi", whole, at.mean) - prior @ at.centre
-    return Picture(pull, precision, jnp.einsum("pij,pjs->pis", whole, tilt), at.shared)
+    return Picture(pull, precision, jnp.einsum("pij,pjs->pis", whole, at.tilt), at.shared)
 
 
 @partial(jax.jit, static_argnums=0)
-def _tilt(
-    model: Model, data: Evidence, at: Start, nodes: Array, weight: Array
-) -> Array:
-    """How patients' means move with each shared parameter: covariance with the score."""
+def tilted(model: Model, data: Evidence, at: Start) -> Array:
+    """How patients' means move with each shared parameter: covariance with the score.
+
+    Returns
+    -------
+    Array, shape (patients, effects, shared)
+    """
+    nodes, weight = at.nodes, at.weight
     off = nodes - at.mean
     columns = []
     for k, q in enumerate(model.shared):
         step = 0.1 * q.prior_sd * jnp.eye(len(at.shared))[k]
         ends = [
             jax.lax.map(
-                lambda e, to=at.shared + sign * step: _per_patient(model, data, e, to),
+                lambda e, to=at.shared + sign * step: per_patient(model, data, e, to),
                 nodes, batch_size=16,
             )
             for sign in (1.0, -1.0)

@@ -56,15 +56,15 @@ def blank(model: Model, patients: int) -> Picture:
     )
 
 
-def _shared(q: Parameter) -> Array:
-    """Sample a parameter that all patients share, on its transformed scale."""
+def shared(q: Parameter) -> tuple[Array, Array]:
+    """Sample a parameter that all patients share: in units of its prior, and transformed."""
     z = numpyro.sample(f"{q.name}_z", dist.Normal(0.0, 1.0))
     value = q.centre + q.prior_sd * z
     numpyro.deterministic(q.name, q.natural(value))
-    return value
+    return z, value
 
 
-def _between(q: Parameter) -> tuple[Array, Array]:
+def between(q: Parameter) -> tuple[Array, Array]:
     """Sample typical value (transformed scale) and standard deviation between patients."""
     z = numpyro.sample(f"{q.name}_typical_z", dist.Normal(0.0, 1.0))
     spread = numpyro.sample(f"{q.name}_sd_z", dist.Normal(0.0, 1.0))
@@ -75,7 +75,7 @@ def _between(q: Parameter) -> tuple[Array, Array]:
 
 
 def placed(
-    z: Array, picture: Picture, shared: Array, centre: Array, sd: Array
+    z: Array, picture: Picture, common: Array, centre: Array, sd: Array
 ) -> tuple[Array, Array]:
     """Bring standard coordinates of the patients to their effects.
 
@@ -83,7 +83,7 @@ def placed(
     ----------
     z : Array, shape (patients, effects)
     picture : Picture
-    shared : Array, shape (shared,)
+    common : Array, shape (shared,)
     centre, sd : Array, shape (effects,)
         The population's normal. All on the transformed scale.
 
@@ -93,7 +93,7 @@ def placed(
         Shapes (patients, effects) and (patients,), the log of the determinant of the change.
     """
     root = jnp.linalg.cholesky(picture.precision + jnp.diag(sd**-2))
-    pull = picture.pull + picture.tilt @ (shared - picture.shared) + centre * sd**-2
+    pull = picture.pull + picture.tilt @ (common - picture.shared) + centre * sd**-2
     inner = solve_triangular(root, pull[..., None], lower=True)
     effects = solve_triangular(root, inner + z[..., None], lower=True, trans=1)[..., 0]
     return effects, -jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
@@ -107,13 +107,13 @@ def _score(model: Model, values: dict[str, Array], data: Evidence) -> None:
 def hierarchical(model: Model, data: Evidence, picture: Picture) -> None:
     """Patients drawn from a population, all fitted together."""
     effects = model.individual
-    shared = {q: _shared(q) for q in model.shared}
-    values = {q.name: q.natural(value) for q, value in shared.items()}
-    spread = [_between(q) for q in effects]
+    common = [shared(q)[1] for q in model.shared]
+    values = {q.name: q.natural(value) for q, value in zip(model.shared, common, strict=True)}
+    spread = [between(q) for q in effects]
     centre, sd = (jnp.stack(parts) for parts in zip(*spread, strict=True))
     shape = (data.patients, len(effects))
     z = numpyro.sample("patient_z", dist.Normal(0.0, 1.0).expand(shape).to_event(2))
-    everyone = jnp.array([*shared.values()]) if shared else jnp.zeros(0)
+    everyone = jnp.stack(common) if common else jnp.zeros(0)
     place, log_volume = placed(z, picture, everyone, centre, sd)
     change = dist.Normal(centre, sd).log_prob(place) - dist.Normal(0.0, 1.0).log_prob(z)
     numpyro.factor("change_of_variables", jnp.sum(change) + jnp.sum(log_volume))

@@ -27,6 +27,7 @@ def labelled_tree(
     data: Evidence,
     values: Mapping[str, np.ndarray],
     drawn: Draws,
+    figures: Mapping[str, np.ndarray],
     seed: int,
 ) -> tuple[xr.DataTree, dict[str, str]]:
     """Label the draws and compute the log-likelihood of every scan.
@@ -34,7 +35,8 @@ def labelled_tree(
     Returns
     -------
     tree : xarray.DataTree
-        Groups ``posterior``, ``sample_stats``, ``log_likelihood``, ``observed_data``, ``prior``.
+        Groups ``posterior``, ``sample_stats``, ``log_likelihood``, ``observed_data``, ``prior``,
+        and ``integration`` where patients were integrated out.
     failed : dict of str to str
         Courses that could not be solved, of how many, in the posterior and in the prior.
     """
@@ -62,6 +64,8 @@ def labelled_tree(
         ),
         "prior": _dataset({k: np.asarray(v)[None] for k, v in prior.items()}, sampled),
     }  # fmt: skip
+    if figures:
+        groups["integration"] = _dataset(figures, ("patient",), {"patient": list(cohort.keys)})
     for group in ("posterior", "prior"):
         _describe(groups[group], model.free)
     groups["observed_data"]["size_mm"].attrs["unit"] = "mm"

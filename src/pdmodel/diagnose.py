@@ -1,0 +1,299 @@
+"""Whether a fit can be trusted, what it learnt about what, and of whose label to beware."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, NamedTuple
+
+import arviz as az
+import numpy as np
+import pandas as pd
+
+from pdmodel.fit import Fit
+
+R_HAT, ESS = 1.01, 400.0
+"""Largest rank-normalized R-hat, least bulk and tail effective draws (doi:10.1214/20-BA1221)."""
+E_BFMI = 0.3
+"""Least energy fraction of missing information of a chain (arXiv:1604.00695)."""
+SATURATED = 0.05
+"""Share of draws at the greatest tree depth from which a fit is called slow, not wrong."""
+SUSPECT = 1.05
+"""R-hat of a patient's parameter in a hierarchical fit above which that patient is doubted."""
+PRIOR_DRIVEN, LEARNT = 0.2, 0.5
+"""Contraction of the sd below which data say next to nothing, and from which they say much."""
+MIXING = ("r_hat", "ess_bulk", "ess_tail")
+QUIETLY = np.errstate(all="ignore")  # draws may be sick; that shows as nan
+SHOWN = 5  # names listed in a sentence
+
+
+class Sampler(NamedTuple):
+    """How sampling went, over all chains; where patients were sampled alone, over all of them.
+
+    `e_bfmi` is the least of the chains, `saturated` the share of draws at the greatest tree depth,
+    `failed_solves` the number of courses of the posterior that could not be solved.
+    """
+
+    chains: int
+    draws: int
+    divergences: int
+    e_bfmi: float
+    saturated: float
+    failed_solves: int
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known for and against a fit.
+
+    Attributes
+    ----------
+    reasons : tuple of str
+        What speaks against the whole fit, in words with numbers.
+    notes : tuple of str
+        What should be known, but does not make the fit wrong.
+    population : DataFrame
+        One row for each population or shared parameter; empty for patients fitted alone. Columns
+        ``parameter, unit, mean, sd, q05, median, q95`` (natural scale), ``r_hat, ess_bulk,
+        ess_tail, contraction`` (1 - posterior sd / prior sd, transformed scale) and ``informed``
+        ("learnt", "partly", "prior-driven", or "unknown" where draws do not move).
+    patients : DataFrame
+        One row for each patient and individual parameter: ``patient, parameter, r_hat, ess_bulk,
+        ess_tail, contraction, informed``. The prior that contraction refers to is that of a new
+        patient of the population as it was learnt, or the prior itself for patients fitted alone.
+    patients_suspect : tuple of str
+        Keys of patients whose own draws have not converged.
+    general : tuple of str
+        The `reasons` that concern every patient; for patients fitted alone, those that fail by
+        themselves are left out.
+    sampler : Sampler
+    """
+
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    population: pd.DataFrame
+    patients: pd.DataFrame
+    patients_suspect: tuple[str, ...]
+    general: tuple[str, ...]
+    sampler: Sampler
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no reason was found against the fit."""
+        return not self.reasons
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.trusted:
+            return "The fit can be trusted: it passed every check."
+        return f"The fit must not be trusted: {len(self.reasons)} of its checks failed."
+
+    def doubt(self, patient: str) -> str:
+        """Say why results for one patient (by key) must not be trusted; empty if nothing is known.
+
+        Reasons come without what stands in brackets; no other patient is named.
+        """
+        found = [reason.partition(" (")[0] for reason in self.general]
+        if patient in self.patients_suspect:
+            mine = self.patients.loc[self.patients["patient"] == patient]
+            found.append(f"this patient's draws have not converged ({_worst(mine)})")
+        return "; ".join(found)
+
+    def prior_driven(self, patient: str) -> tuple[str, ...]:
+        """Name the parameters of one patient (by key) of which the patient's scans say little."""
+        named, informed = self.patients[["patient", "informed"]].to_numpy().T
+        hidden = (named == patient) & (informed == "prior-driven")
+        return _distinct(self.patients, "parameter", hidden)
+
+    def lines(self) -> list[str]:
+        """Say it in words, a line each."""
+        told = [self.verdict]
+        told += [f"  failed: {reason}" for reason in self.reasons]
+        told += [f"  note: {note}" for note in self.notes]
+        for name, word, x in self.population[["parameter", "informed", "contraction"]].to_numpy():
+            told.append(f"  {name}: {word} (contraction {x:.2f})")
+        for name, own in self.patients.groupby("parameter", sort=False)["informed"]:
+            counts = own.value_counts().items()
+            told.append(f"  {name} of single patients: " + ", ".join(f"{n} {w}" for w, n in counts))
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain lists, numbers and words for `json.dumps`; what is not a number is None."""
+        words = ("trusted", "verdict", "reasons", "notes", "patients_suspect")
+        return _plain({
+            **{name: getattr(self, name) for name in words},
+            "sampler": self.sampler._asdict(),
+            "population": self.population.to_dict("records"),
+            "patients": self.patients.to_dict("records"),
+        })  # fmt: skip
+
+
+def diagnose(fit: Fit) -> Diagnosis:
+    """Judge a fit.
+
+    It is trusted if it has two chains or more, no divergence, an E-BFMI above 0.3 in every chain,
+    no failed solve, and, in every population and shared parameter, an R-hat below 1.01 with more
+    than 400 effective draws in bulk and tail; where each patient is fitted alone, that is asked of
+    every parameter of every patient. In a hierarchical fit a patient's own parameters are only
+    reported, and patients with an R-hat above 1.05 doubted.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Diagnosis
+        R-hat and effective draws after Vehtari et al. (doi:10.1214/20-BA1221), E-BFMI after
+        Betancourt (arXiv:1604.00695); the other limits of this module are this project's choice.
+    """
+    sampler, population, patients = _sampler(fit), _population(fit), _patients(fit)
+    general, notes = _against(sampler), ()
+    if sampler.saturated >= SATURATED:
+        notes = (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
+    failing = _distinct(patients, "patient", _bad(patients))
+    unsettled = _unconverged(patients, "patients", failing, len(fit.cohort))
+    if fit.pooling == "none":
+        reasons, suspect = general + unsettled, failing
+    else:
+        common = _distinct(population, "parameter", _bad(population))
+        general += _unconverged(population, "population parameters", common, len(population))
+        reasons, notes = general, notes + unsettled
+        suspect = _distinct(patients, "patient", ~(patients["r_hat"].to_numpy() <= SUSPECT))
+    return Diagnosis(reasons, notes, population, patients, suspect, general, sampler)
+
+
+@QUIETLY
+def _sampler(fit: Fit) -> Sampler:
+    stats = fit.tree["sample_stats"].to_dataset()
+    deepest = 2 ** fit.manifest["options"]["max_depth"] - 1
+    e_bfmi = np.asarray(az.bfmi(stats["energy"].to_numpy()))
+    return Sampler(
+        chains=stats.sizes["chain"],
+        draws=stats.sizes["draw"],
+        divergences=int(stats["diverging"].sum()),
+        e_bfmi=float(np.min(e_bfmi)),
+        saturated=float((stats["n_steps"] >= deepest).mean()),
+        failed_solves=int(fit.manifest["failed_solves"]["posterior"].split()[0]),
+    )
+
+
+def _against(s: Sampler) -> tuple[str, ...]:
+    missed = "part of the posterior was not explored; fit again with a higher target_accept"
+    stuck = not s.e_bfmi > E_BFMI  # also if it is not a number
+    checks = {
+        "only one chain (which cannot show whether it converged; run 4)": s.chains < 2,
+        f"{s.divergences} of {s.chains * s.draws} draws diverged ({missed})": s.divergences > 0,
+        f"E-BFMI is {s.e_bfmi:.2f} in the worst chain (must be above {E_BFMI})": stuck,
+        f"{s.failed_solves} courses of the posterior could not be solved": s.failed_solves > 0,
+    }
+    return tuple(reason for reason, holds in checks.items() if holds)
+
+
+def _bad(table: pd.DataFrame) -> np.ndarray:
+    """Whether each row has not converged; what is not a number has not."""
+    r_hat, *ess = table[list(MIXING)].to_numpy().T
+    return ~((r_hat < R_HAT) & (np.min(ess, axis=0) > ESS))
+
+
+def _distinct(table: pd.DataFrame, column: str, mask: np.ndarray) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(table[column].to_numpy()[mask]))
+
+
+def _unconverged(
+    table: pd.DataFrame, what: str, failing: tuple[str, ...], total: int
+) -> tuple[str, ...]:
+    """Say in one sentence, or none, who fails and how badly."""
+    if not failing:
+        return ()
+    more = f" and {len(failing) - SHOWN} more" if len(failing) > SHOWN else ""
+    names = ", ".join(failing[:SHOWN]) + more
+    head = f"{len(failing)} of {total} {what} have not converged"
+    return (f"{head} ({_worst(table)}; needed: below {R_HAT}, above {ESS:g}; {names})",)
+
+
+def _worst(table: pd.DataFrame) -> str:
+    numbers = table[list(MIXING)].to_numpy()
+    if np.isnan(numbers).any():
+        return "R-hat unknown, for want of chains, of draws, or of draws that move and are numbers"
+    r_hat, ess = numbers[:, 0].max(), numbers[:, 1:].min()
+    return f"R-hat up to {r_hat:.3f}, down to {ess:.0f} effective draws"
+
+
+@QUIETLY
+def _population(fit: Fit) -> pd.DataFrame:
+    """Summarize what is common to all patients; no rows if nothing is."""
+    scales: list[tuple[str, str, str, float | None]] = []
+    if fit.pooling == "partial":
+        for q in fit.model.individual:
+            scales.append((f"{q.name}_typical", q.unit, q.transform, q.prior_sd))
+            scales.append((f"{q.name}_sd", "1", "log", q.between_spread))
+        scales += [(q.name, q.unit, q.transform, q.prior_sd) for q in fit.model.shared]
+    columns = ("parameter", "unit", "mean", "sd", "q05", "median", "q95", *MIXING, "contraction")
+    rows = []
+    for name, unit, transform, prior_sd in scales:
+        x = fit.posterior[name].to_numpy()
+        summary = (x.mean(), x.std(), *np.quantile(x, (0.05, 0.5, 0.95)))
+        spread = (*_mixing(x), _contraction(x, transform, prior_sd))
+        rows.append((name, unit, *map(float, (*summary, *spread))))
+    return _in_words(pd.DataFrame(rows, columns=list(columns)))
+
+
+@QUIETLY
+def _patients(fit: Fit) -> pd.DataFrame:
+    """Summarize each patient's own parameters, a row for each patient and parameter."""
+    alone = fit.pooling == "none"
+    tables = []
+    for q in fit.model.free if alone else fit.model.individual:
+        x = fit.posterior[q.name].to_numpy()
+        prior_sd = q.single_sd if alone else _newcomer_sd(fit, q.name, q.transform)
+        numbers = dict(zip(MIXING, _mixing(x), strict=True))
+        names = {"patient": list(fit.cohort.keys), "parameter": q.name}
+        contraction = {"contraction": _contraction(x, q.transform, prior_sd)}
+        tables.append(pd.DataFrame(names | numbers | contraction))
+    table = pd.concat(tables).sort_values("patient", kind="stable", ignore_index=True)
+    return _in_words(table)
+
+
+def _newcomer_sd(fit: Fit, name: str, transform: str) -> float:
+    """Sd of a new patient's value, transformed scale, under the population as it was learnt."""
+    typical = _unbounded(fit.posterior[f"{name}_typical"].to_numpy(), transform)
+    between = fit.posterior[f"{name}_sd"].to_numpy()
+    return float(np.sqrt(np.var(typical) + np.mean(between**2)))
+
+
+def _mixing(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    """R-hat, bulk and tail effective draws of draws of shape (chains, draws, ...).
+
+    They are nan where draws are not finite or never move.
+    """
+    finite = np.isfinite(x).all(axis=(0, 1))
+    found = (az.rhat(x), az.ess(x, method="bulk"), az.ess(x, method="tail", prob=(0.05, 0.95)))
+    return tuple(np.where(finite, value, np.nan) for value in found)
+
+
+def _unbounded(x: np.ndarray, transform: str) -> np.ndarray:
+    if transform == "log":
+        return np.log(x)
+    return np.log(x) - np.log1p(-x) if transform == "logit" else x
+
+
+def _contraction(x: np.ndarray, transform: str, prior_sd: float | None) -> np.ndarray:
+    """1 - posterior sd / prior sd; nan where draws are not finite or never move."""
+    sd = np.std(_unbounded(x, transform), axis=(0, 1))
+    return np.where(sd > 0, 1.0 - sd / (prior_sd or np.nan), np.nan)
+
+
+def _in_words(table: pd.DataFrame) -> pd.DataFrame:
+    x = table["contraction"].to_numpy(float)
+    words = ["unknown", "prior-driven", "partly"]
+    kind = np.select([np.isnan(x), x < PRIOR_DRIVEN, x < LEARNT], words, "learnt")
+    return table.assign(informed=kind)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,0 +1,266 @@
+"""One patient's page: scans and course, T cells, and blockade."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from pdmodel.action import VOCABULARY
+from pdmodel.data import Patient
+from pdmodel.data.cohort import SizeKind
+from pdmodel.fit import Fit
+from pdmodel.plot.change import thresholds
+from pdmodel.plot.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LINES,
+    PURPLE,
+    SIZE_AXIS,
+    SMALL,
+    VERMILLION,
+    dress,
+    key_below,
+    line_of,
+    names_of,
+    page,
+    plain,
+)
+from pdmodel.predict import latent_courses, predict
+from pdmodel.response import RULES, Rule, baseline_index
+
+AHEAD_DAYS = 84.0
+"""How far courses are drawn beyond the last scan: two visits."""
+GRID, EVERY = 141, 5
+"""Days on which courses are computed; each fifth for new measurements, whose noise is smoothed."""
+
+
+class _Page(NamedTuple):
+    patient: Patient
+    name: str
+    size_kind: SizeKind
+    courses: xr.Dataset  # of this patient alone
+    scans: pd.DataFrame  # as `predict` gives it
+    rule: Rule
+
+
+def plot_patient(
+    fit: Fit,
+    patient: str | None = None,
+    *,
+    until: float | None = None,
+    rule: str = "sitc2020",
+    draws: int = 400,
+    seed: int = 0,
+) -> Figure:
+    """Draw one patient: scans, course and forecast; effector and exhausted cells; blockade.
+
+    Parameters
+    ----------
+    fit : Fit
+    patient : str, optional
+        Key, or id where unique; the first of the cohort by default.
+    until : float, optional
+        Last day drawn; by default 84 days after the last scan.
+    rule : str
+        Rule of `pdmodel.response.RULES` for the lines of response and progression.
+    draws, seed : int
+        Draws of the posterior, and seed of the band of a new measurement.
+
+    Returns
+    -------
+    Figure
+    """
+    name = fit.cohort.keys[0] if patient is None else fit.cohort[patient].key
+    return next(patient_pages(fit, [name], until=until, rule=rule, draws=draws, seed=seed))
+
+
+def patient_pages(
+    fit: Fit,
+    patients: Sequence[str],
+    *,
+    until: float | None = None,
+    rule: str = "sitc2020",
+    draws: int = 400,
+    seed: int = 0,
+) -> Iterator[Figure]:
+    """Draw several patients, solving the courses of all at once; options as in `plot_patient`."""
+    chosen = [fit.cohort[name] for name in patients]
+    if not chosen:
+        return
+    last = max(p.last_day for p in chosen) + AHEAD_DAYS if until is None else until
+    first = min(p.start_day for p in chosen)
+    days = np.linspace(first, max(last, first + 1.0), GRID)
+    keys = [p.key for p in chosen]
+    courses = latent_courses(fit, _with_edges(days, chosen), patients=keys, draws=draws)
+    scans = predict(fit, days[::EVERY], patients=keys, draws=10 * draws, seed=seed)
+    names = names_of(fit.cohort)
+    for p in chosen:
+        mine = scans[(scans["patient_id"] == p.id) & (scans["study"] == p.study)]
+        end = p.last_day + AHEAD_DAYS if until is None else until
+        seen = courses.sel(patient=p.key, day=(days >= p.start_day) & (days <= end))
+        mine = mine[mine["day"] <= end + (days[EVERY] - days[0])]
+        yield _draw(_Page(p, names[p.key], fit.cohort.size_kind, seen, mine, RULES[rule]))
+
+
+def _with_edges(days: np.ndarray, patients: Sequence[Patient]) -> np.ndarray:
+    """Add the ends of the patients' courses, and both ends of their first infusions."""
+    edges = [[p.start_day, p.last_day] for p in patients]
+    for given in (one for p in patients for one in p.regimens.values() if len(one)):
+        edges.append([given.start[0], given.start[0] + given.duration[0]])
+    return np.unique(np.concatenate([days, *edges]))
+
+
+def _draw(given: _Page) -> Figure:
+    states = [str(n) for n in given.courses if _is_state(given.courses, str(n))]
+    actions = [n for n in VOCABULARY if n in given.courses and bool((given.courses[n] > 0).any())]
+    heights = [3.2, *([1.5] if states else []), *([1.1] if actions else [])]
+    figure = page(sum(heights) + 1.2)
+    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
+    rest = iter(axes[:, 0])
+    handles = _sizes(next(rest), given)
+    if states:
+        _states(next(rest), given, states)
+    if actions:
+        _actions(next(rest), given, actions)
+    axes[-1, 0].set_xlabel("Days from the first dose", fontsize=8.5)
+    for ax in axes[:, 0]:
+        ax.axvline(given.patient.last_day, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    figure.align_ylabels()
+    key_below(figure, handles, 3)
+    return figure
+
+
+def _is_state(courses: xr.Dataset, name: str) -> bool:
+    """Whether it is a state of cells; the burden itself is drawn as a size."""
+    return set(courses[name].dims) == {"draw", "day"} and not name.startswith(("log_", "size_mm"))
+
+
+def _bands(ax: Axes, courses: xr.DataArray, colour: str, line: str | tuple) -> None:
+    """Draw the median and the 50 % and 90 % bands over draws."""
+    cuts = courses.quantile([0.05, 0.25, 0.5, 0.75, 0.95], "draw", skipna=True).to_numpy()
+    day = courses["day"].to_numpy()
+    ax.fill_between(day, cuts[0], cuts[4], color=colour, alpha=0.22, linewidth=0)
+    ax.fill_between(day, cuts[1], cuts[3], color=colour, alpha=0.35, linewidth=0)
+    ax.plot(day, cuts[2], color=colour, linestyle=line, linewidth=1.6)
+
+
+def _sizes(ax: Axes, given: _Page) -> list:
+    p, scans = given.patient, given.scans
+    new = ax.fill_between(
+        scans["day"], scans["q05"], scans["q95"], facecolor="#EFEFEF", edgecolor="#BDBDBD",
+        linewidth=0.5, label="a new measurement, 90 %",
+    )  # fmt: skip
+    _bands(ax, given.courses["size_mm"], BLUE, "-")
+    lines = _recist(ax, given)
+    seen = ~p.censored
+    ax.plot(p.day[seen], p.size_mm[seen], "o", color=INK, markersize=5, zorder=5)
+    for day, limit in zip(p.day[p.censored], p.size_mm[p.censored], strict=True):
+        ax.annotate(
+            "", (day, 0.0), (day, limit), zorder=5,
+            arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.3},
+        )  # fmt: skip
+        ax.plot([day - 4, day + 4], [limit, limit], color=INK, linewidth=1.3, zorder=5)
+    if p.censored.any():
+        at = int(np.flatnonzero(p.censored)[0])
+        ax.annotate(
+            f"≤ {p.size_mm[at]:g} mm", (p.day[at], p.size_mm[at]), xytext=(0, 4),
+            textcoords="offset points", ha="center", fontsize=SMALL, color=INK,
+        )  # fmt: skip
+    top = _top(given)
+    doses = _doses(ax, p, top)
+    ax.set_ylim(-0.06 * top * len(doses) - 0.01 * top, top)
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0.0 <= tick <= top])
+    ax.annotate(
+        " forecast →", (p.last_day, 0.985), xycoords=("data", "axes fraction"), va="top",
+        fontsize=SMALL, color=INK,
+    )  # fmt: skip
+    where = f" ({plain(', '.join(x for x in (p.study, p.arm) if x))})" if p.study or p.arm else ""
+    dress(ax, title=f"Patient {given.name}{where}", y=SIZE_AXIS[given.size_kind])
+    scan = Line2D([], [], color=INK, marker="o", linestyle="", markersize=5, label="scan")
+    return [scan, *_band_keys(), new, *lines, *doses]
+
+
+def _band_keys() -> list:
+    return [
+        Line2D([], [], color=BLUE, linewidth=1.6, label="course, median"),
+        Patch(color=BLUE, alpha=0.5, label="course, 50 %"),
+        Patch(color=BLUE, alpha=0.22, label="course, 90 %"),
+    ]
+
+
+def _top(given: _Page) -> float:
+    """Upper limit of the sizes: what was seen and the middle of what is expected."""
+    seen = [given.patient.size_mm.max(), thresholds(given.patient, given.rule)["progression_mm"]]
+    central = float(given.courses["size_mm"].quantile(0.75, "draw", skipna=True).max())
+    highest = max(np.max(seen[0]), seen[1].max() if len(seen[1]) else 0.0)
+    return 1.18 * max(highest, min(central, 2.5 * highest))
+
+
+def _recist(ax: Axes, given: _Page) -> list:
+    table = thresholds(given.patient, given.rule)
+    if table.empty:
+        return []
+    base = given.patient.day[baseline_index(given.patient.day)]
+    day = np.concatenate([[base], table["day"], given.courses["day"].to_numpy()[-1:]])
+    held = table.iloc[[0, *range(len(table)), -1]]
+    first = ax.plot(
+        day, held["response_mm"], color=GREEN, linestyle="--", linewidth=1.1,
+        label=f"response: {100 * given.rule.partial_response:+.0f} % from baseline",
+    )  # fmt: skip
+    second = ax.plot(
+        day, held["progression_mm"], color=VERMILLION, linestyle="-.", linewidth=1.1,
+        drawstyle="steps-pre",
+        label=f"progression: {100 * given.rule.progression:+.0f} % from nadir",
+    )  # fmt: skip
+    return [*first, *second]
+
+
+def _doses(ax: Axes, patient: Patient, top: float) -> list:
+    """Draw a row of ticks below zero for each drug."""
+    handles = []
+    for place, (name, given) in enumerate(patient.regimens.items()):
+        colour = LINES[place % len(LINES)][0]
+        height = -0.06 * top * (place + 0.9)
+        ax.plot(
+            given.start, np.full(len(given), height), marker=2, linestyle="", color=colour,
+            markersize=5.5, markeredgewidth=1.2, zorder=4,
+        )  # fmt: skip
+        handles.append(
+            Line2D(
+                [], [], color=colour, marker=2, markeredgewidth=1.2, linestyle="",
+                label=f"dose of {plain(name)}",
+            )
+        )  # fmt: skip
+    return handles
+
+
+def _states(ax: Axes, given: _Page, states: list[str]) -> None:
+    colours = {"effector": (GREEN, "-"), "exhausted": (PURPLE, "--")}
+    for place, name in enumerate(states):
+        colour, line = colours.get(name, line_of(place))
+        _bands(ax, given.courses[name], colour, line)
+        ax.plot([], [], color=colour, linestyle=line, label=f"{plain(name)} cells, median")
+    ax.legend(fontsize=SMALL, frameon=False, loc="upper right", ncols=len(states))
+    highest = max(float(given.courses[n].quantile(0.95, "draw").max()) for n in states)
+    ax.set_ylim(0.0, 1.25 * highest)
+    dress(ax, y="T cells, relative to\neffectors before\ntreatment")
+
+
+def _actions(ax: Axes, given: _Page, actions: list[str]) -> None:
+    for place, name in enumerate(actions):
+        colour, line = line_of(place)
+        label = VOCABULARY[name].about
+        course = given.courses[name]
+        ax.plot(course["day"], course, color=colour, linestyle=line, linewidth=1.5, label=label)
+    ax.set_ylim(-0.05, 1.65)
+    ax.set_yticks([0.0, 0.5, 1.0])
+    ax.legend(fontsize=SMALL, frameon=False, loc="upper right", ncols=len(actions))
+    dress(ax, y="Blockade\n(fraction)")

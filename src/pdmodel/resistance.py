@@ -1,0 +1,209 @@
+"""How each patient resists: the posterior probability of every class, and why, in words."""
+
+from itertools import batched
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pdmodel.data import Patient
+from pdmodel.diagnose import Diagnosis, diagnose
+from pdmodel.errors import OptionError
+from pdmodel.fit import Fit
+from pdmodel.predict import padded, solved
+from pdmodel.residual import SMALLEST_MM
+from pdmodel.response import (
+    CLASSES,
+    RULES,
+    ResistanceClass,
+    Rule,
+    best_change,
+    classify_courses,
+    resistance_class,
+)
+from pdmodel.tables import write_table
+from pdmodel.trajectory import TOGETHER
+
+PROBABILITIES = tuple(f"p_{label}" for label in CLASSES)
+COLUMNS = (
+    "patient_id", "study", "arm", "observed_label", *PROBABILITIES, "label", "confidence", "reason",
+)  # fmt: skip
+UNDECIDED = "undecided"
+OPEN = CLASSES.index(ResistanceClass.NOT_DETERMINABLE)
+VISIT_DAYS = 42.0
+"""From the last scan to the first nominal visit, and from each to the next: the usual interval."""
+
+
+def classify(
+    fit: Fit,
+    *,
+    rule: str = "sitc2020",
+    horizon: float | None = None,
+    certainty: float = 0.8,
+    draws: int = 1000,
+) -> pd.DataFrame:
+    """Classify every patient of a fit.
+
+    Each posterior draw gives a course free of noise, which is read on the days of the patient's
+    own scans and judged by the rule; the probability of a class is its share of the draws. Draws
+    that could not be solved are not determinable.
+
+    Parameters
+    ----------
+    fit : Fit
+    rule : str
+        Name of a rule in `pdmodel.response.RULES`, for courses and scans alike.
+    horizon : float, optional
+        Day up to which courses are forecast where it is later than the last scan: read every 42
+        days after that scan, and on the horizon itself. Doses go on by the patients' schedules;
+        where they came from a table, none is added, and a late progression may count as one after
+        treatment. By default courses end with the last scan, and what that leaves open is
+        called not determinable.
+    certainty : float
+        Least probability for a label; above 0.5, up to 1.
+    draws : int
+        Draws of the posterior, evenly spaced; at most as many as there are.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`, one row for each patient, in the order of their keys. ``observed_label``
+        is the class of the scans themselves (censored sizes as 5 mm), ``label`` the class with a
+        probability of `certainty` or more, else "undecided"; ``confidence`` is the largest of the
+        probabilities, which sum to 1. ``reason`` begins with "fit not trusted" where
+        `pdmodel.diagnose` has something against the fit, or against this patient's draws.
+
+    Raises
+    ------
+    OptionError
+        If an option cannot be used.
+
+    Notes
+    -----
+    Rules: `pdmodel.response`. A patient is treated up to the last dose; where a schedule goes on,
+    up to the last day looked at.
+    """
+    if rule not in RULES:
+        raise OptionError(f"There is no rule {rule!r}; known are {sorted(RULES)}.")
+    if not 0.5 < certainty <= 1:
+        raise OptionError(f"certainty is {certainty}; it must be above 0.5, and 1 at most.")
+    if horizon is not None and not np.isfinite(horizon):
+        raise OptionError(f"horizon is {horizon}; give a day, or leave it out.")
+    moving = frozenset(q.name for q in fit.model.mechanism.parameters)
+    how = _Judging(RULES[rule], certainty, diagnose(fit), moving)
+    rows = []
+    for group in batched(fit.cohort, TOGETHER):
+        visits = [visit_days(patient, horizon) for patient in group]
+        given = [p.treated_until(day[-1]) for p, day in zip(group, visits, strict=True)]
+        courses = solved(fit, group, padded(visits), given, draws)
+        for k, (patient, day) in enumerate(zip(group, visits, strict=True)):
+            size = np.exp(courses.log_size[:, k, : len(day)])
+            rows.append(_row(patient, day, size, how))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def agreement(labels: pd.DataFrame) -> pd.DataFrame:
+    """Count patients by the class of their scans (rows) and the label of the model (columns)."""
+    names = [str(label) for label in CLASSES]
+    table = pd.crosstab(labels["observed_label"], labels["label"])
+    table = table.reindex(index=names, columns=[*names, UNDECIDED], fill_value=0)
+    return table.rename_axis(index="observed", columns="model")
+
+
+def write_labels(labels: pd.DataFrame, path: Path | str, *, hide_ids: bool = False) -> Path:
+    """Write what `classify` gave as CSV, as `pdmodel.tables.write_table` does."""
+    return write_table(labels, path, hide_ids=hide_ids)
+
+
+def visit_days(patient: Patient, horizon: float | None) -> np.ndarray:
+    """Days on which a patient's course is read: scans, then nominal visits up to the horizon."""
+    last = patient.last_day
+    if horizon is None or horizon <= last:
+        return patient.day
+    return np.concatenate(
+        [patient.day, np.arange(last + VISIT_DAYS, horizon, VISIT_DAYS), [horizon]]
+    )
+
+
+def _exposure(patient: Patient, until: float) -> float | None:
+    """Day of the last dose; None if treatment goes on, or no dose is known."""
+    if any(schedule.doses is None for schedule in patient.schedules):
+        return None
+    starts = [given.start for given in patient.treated_until(until).values() if len(given)]
+    return float(np.concatenate(starts).max()) if starts else None
+
+
+class _Judging(NamedTuple):
+    rule: Rule
+    certainty: float
+    diagnosis: Diagnosis
+    moving: frozenset[str]  # parameters of the course, not of its measurement
+
+
+def _row(patient: Patient, day: np.ndarray, size: np.ndarray, how: _Judging) -> tuple:
+    """One row of the labels; `size` (draws, visits) in mm, nan where a course failed."""
+    exposure = _exposure(patient, day[-1])
+    codes = classify_courses(day, size, how.rule, exposure_day=exposure)
+    by_scans = classify_courses(day, size, how.rule, patient.last_day, exposure)
+    share = np.bincount(codes, minlength=len(CLASSES)) / len(codes)
+    top = int(np.argmax(share))
+    sure = bool(share[top] >= how.certainty)
+    forecast = float(np.mean((by_scans == OPEN) | (by_scans != codes)))
+    observed, told = _observed(patient, how.rule)
+    parts = [
+        f"scans: {told}",
+        f"model: {_in_words(share, sure=sure)}",
+        _basis(patient, day[-1], forecast),
+        *_unlearnt(patient, how, ahead=day[-1] > patient.last_day and forecast > 0),
+    ]
+    reason = "; ".join(parts) + "."
+    doubt = how.diagnosis.doubt(patient.key)
+    reason = f"fit not trusted: {doubt}; {reason}" if doubt else reason[0].upper() + reason[1:]
+    label = str(CLASSES[top]) if sure else UNDECIDED
+    who = (patient.id, patient.study, patient.arm)
+    return (*who, str(observed), *share, label, share[top], reason)
+
+
+def _observed(patient: Patient, rule: Rule) -> tuple[ResistanceClass, str]:
+    """Class of the scans themselves, and what they show."""
+    size = np.where(patient.censored, SMALLEST_MM, patient.size_mm)
+    exposure = _exposure(patient, patient.last_day)
+    label, why = resistance_class(patient.day, size, rule, exposure)
+    change = float(best_change(patient.day, size))
+    return label, f"best change {round(change):+d} %, {why}" if np.isfinite(change) else why
+
+
+def _in_words(share: np.ndarray, *, sure: bool) -> str:
+    order = np.argsort(-share, kind="stable")[: 1 if sure else 2]
+    named = (f"{CLASSES[k].replace('_', ' ')} {_percent(float(share[k]))}" for k in order)
+    return ("" if sure else "undecided, ") + ", ".join(named)
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.005 or 0.995 <= share < 1:
+        return "<1 %" if share < 0.5 else ">99 %"
+    return f"{100 * share:.0f} %"
+
+
+def _basis(patient: Patient, until: float, forecast: float) -> str:
+    """Say how much rests on what was scanned, and how much on a forecast."""
+    last = patient.last_day
+    if until <= last or forecast == 0:
+        return f"resting on the course to the last scan on day {last:g}"
+    doses = _exposure(patient, until)
+    treated = "" if doses is None else f" with no dose after day {doses:g}"
+    return (
+        f"resting to {_percent(1 - forecast)} on the course to the last scan, to "
+        f"{_percent(forecast)} on a forecast from day {last:g} to day {until:g}{treated}"
+    )
+
+
+def _unlearnt(patient: Patient, how: _Judging, *, ahead: bool) -> list[str]:
+    """Say which of the patient's parameters, and for a forecast of all, are hardly learnt."""
+    names = list(how.diagnosis.prior_driven(patient.key))
+    if ahead:
+        common = how.diagnosis.population
+        names += list(common["parameter"][common["informed"] == "prior-driven"])
+    names = [name for name in names if name in how.moving]
+    return [f"hardly learnt from the data, so prior-driven: {', '.join(names)}"] if names else []

@@ -1,0 +1,91 @@
+"""What comes with the package: every drug, mechanism and curve, found by name and complete."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pdmodel.dosing import parse_schedule
+from pdmodel.drug import Drug
+from pdmodel.errors import ModelError
+from pdmodel.library import drug, labelled, mechanism, names
+from pdmodel.mechanism import Mechanism
+from pdmodel.model import Model
+from pdmodel.residual import RESIDUALS, residual
+
+DRUGS, MECHANISMS = names("drug"), names("mechanism")
+
+
+def test_names_are_listed():
+    assert {"atezolizumab", "ipilimumab"} <= set(DRUGS)
+    assert {"exhaustion", "stein_fojo"} <= set(MECHANISMS)
+    assert list(DRUGS) == sorted(DRUGS)
+
+
+@pytest.mark.parametrize("name", DRUGS)
+def test_every_drug_has_its_file_s_name_sources_and_a_label_that_can_be_read(name):
+    one = drug(name)
+    assert isinstance(one, Drug)
+    assert one.name == name
+    assert one.about
+    assert one.pharmacokinetics.source
+    assert one.pharmacokinetics.population
+    assert labelled()[name] == one.labelled
+    for text in one.labelled:
+        assert parse_schedule(f"{name} {text}").drug == name
+    assert parse_schedule(name, labelled=labelled()).amount_mg > 0
+
+
+@pytest.mark.parametrize("name", DRUGS)
+def test_every_drug_acts_between_none_and_all_and_more_with_more(name):
+    one = drug(name)
+    constants = {q.name: q.typical for q in one.parameters}
+    strengths = one.engage(jnp.array([0.0, 0.1, 1.0, 10.0, 100.0, 1e4]), constants)
+    assert strengths.keys() == set(one.actions)
+    for strength in strengths.values():
+        assert strength[0] == 0
+        assert (np.diff(strength) > 0).all()
+        assert 0.9 < strength[-1] < 1
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_every_mechanism_is_complete(name):
+    one = mechanism(name)
+    assert isinstance(one, Mechanism)
+    assert one.name == name
+    assert one.about
+    assert one.source
+    assert len({q.name for q in one.parameters}) == len(one.parameters)
+    p = {q.name: jnp.asarray(q.typical) for q in one.parameters}
+    s, a = one.initial(p), {action: jnp.asarray(0.5) for action in one.answers_to}
+    assert s.keys() == set(one.states)
+    assert one.rate(jnp.asarray(1.0), s, p, a).keys() == s.keys()
+    assert float(one.log_size(s, p)) == pytest.approx(np.log(p["baseline"]))
+    change = jax.tree.leaves(one.rate(jnp.asarray(1.0), s, p, a))
+    assert np.isfinite(change).all()
+
+
+@pytest.mark.parametrize("error", RESIDUALS)
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_every_mechanism_goes_with_every_residual_and_the_drugs_that_it_answers_to(name, error):
+    one = mechanism(name)
+    heard = tuple(d for d in map(drug, DRUGS) if set(d.actions) <= set(one.answers_to))
+    model = Model(one, heard, residual(error))
+    assert model.free
+    assert all(q.about and q.unit and q.source for q in model.parameters)
+
+
+UNKNOWN = {
+    "drug": (drug, "atezolizumb", r"There is no drug 'atezolizumb'; known are \[.*'ipilimumab'.*\]"
+                                  r".*Did you mean 'atezolizumab'\?"),
+    "mechanism": (mechanism, "exaustion",
+                  r"There is no mechanism 'exaustion'; .*'stein_fojo'.*Did you mean 'exhaustion'"),
+    "nothing alike": (drug, "xyz", r"There is no drug 'xyz'; known are \[[^?]*\]\.$"),
+    "a module, not a drug": (drug, "__init__", r"There is no drug '__init__'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("find", "name", "message"), UNKNOWN.values(), ids=UNKNOWN)
+def test_what_there_is_not_is_refused_with_what_there_is(find, name, message):
+    with pytest.raises(ModelError, match=message):
+        find(name)

@@ -1,0 +1,178 @@
+"""The likelihood against one written by hand, patient by patient, with SciPy alone."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.integrate import solve_ivp
+
+from pdmodel.data import Cohort, Patient
+from pdmodel.dosing import Regimen, parse_schedule
+from pdmodel.library import drug, mechanism
+from pdmodel.likelihood import evidence, log_likelihood
+from pdmodel.model import Model
+from pdmodel.residual import residual
+from pdmodel.solve import solve
+
+ATEZOLIZUMAB = drug("atezolizumab")
+EVERY_3_WEEKS = parse_schedule("atezolizumab 1200 mg q3w").regimen(160)
+
+
+def patient(name: str, day: list, size: list, given: Regimen | None) -> Patient:
+    size_mm = np.array(size, float)
+    regimens = {} if given is None else {"atezolizumab": given}
+    return Patient(name, "", "", np.array(day, float), size_mm, size_mm <= 5.0, regimens)
+
+
+PATIENTS = (
+    patient("early scan", [-14, 42, 84, 126, 160], [62, 60, 51, 58, 44], EVERY_3_WEEKS),
+    patient("vanishing", [0, 40, 90], [14, 5, 5], EVERY_3_WEEKS.until(42)),
+    patient("untreated", [0, 61], [40, 55], None),
+)
+VALUES = {
+    "baseline": np.array([60.0, 13.0, 42.0]),
+    "growth": np.array([0.004, 0.012, 0.006]),
+    "kill": np.array([0.55, 0.7, 0.2]),
+    "waning": np.array([0.003, 0.002, 0.004]),
+    "scatter": np.array(0.11),
+}
+
+
+def model(name: str) -> Model:
+    return Model(mechanism("exhaustion"), (ATEZOLIZUMAB,), residual(name))
+
+
+def occupancy(day: float, given: Regimen) -> float:
+    pk = ATEZOLIZUMAB.pharmacokinetics
+    k10, k12 = pk.clearance / pk.central_volume, pk.intercompartmental / pk.central_volume
+    k21 = pk.intercompartmental / pk.peripheral_volume
+    alpha, beta = np.roots([1.0, -(k10 + k12 + k21), k10 * k21])
+    during = np.clip(day - given.start, 0.0, given.duration)
+    after = np.maximum(day - given.start - given.duration, 0.0)
+    rate = given.amount / given.duration / pk.central_volume
+    free = 0.2 * sum(
+        np.sum(share * rate / k * (1.0 - np.exp(-k * during)) * np.exp(-k * after))
+        for k, share in (
+            (alpha, (alpha - k21) / (alpha - beta)),
+            (beta, (k21 - beta) / (alpha - beta)),
+        )
+    )
+    return free / (free + 0.54)
+
+
+def course_by_hand(k: int) -> np.ndarray:
+    """Log sizes at the scans of one patient; rates in 1/day, all constants written out."""
+    p = {name: float(np.broadcast_to(value, 3)[k]) for name, value in VALUES.items()}
+    given = PATIENTS[k].regimens.get("atezolizumab", Regimen.none())
+    exhaustion, reinvigoration, loss, ratio, block = 0.5 / 7, 0.7 / 7, 0.3 / 7, 1.5, 0.9
+
+    def rate(day: float, y: np.ndarray) -> list:
+        v, e, x = np.exp(y[0]), y[1], y[2]
+        act = occupancy(day, given) * np.exp(-p["waning"] * day) if day > 0 else 0.0
+        exhausting = exhaustion * 2 * v / (v + 1) * (1 - block * act) * e
+        back = reinvigoration * act * x
+        return [
+            3 * p["growth"] * (1 - p["kill"] * e),
+            loss + exhaustion - loss * e - exhausting + back,
+            exhausting - exhaustion / ratio * x - back,
+        ]
+
+    days = PATIENTS[k].day
+    edges = np.concatenate([days, [0.0], given.start, given.start + given.duration])
+    edges = np.unique(edges[(edges >= days[0]) & (edges <= days[-1])])
+    y, seen = np.array([0.0, 1.0, ratio]), [0.0]
+    for a, b in pairwise(edges):
+        y = solve_ivp(rate, (a, b), y, method="LSODA", rtol=1e-9, atol=1e-11).y[:, -1]
+        if b in days:
+            seen.append(y[0] / 3)
+    return np.log(p["baseline"]) + np.array(seen)
+
+
+def terms_by_hand(name: str, k: int, course: np.ndarray) -> np.ndarray:
+    """Log density per mm of each scan, or log probability of at most 5 mm."""
+    law = {"lognormal": stats.norm(), "student_t": stats.t(4)}[name]
+    size = PATIENTS[k].size_mm
+    sd = np.sqrt(0.11**2 + (2.0 / np.maximum(np.exp(course), 5.0)) ** 2)
+    z = (np.log(size) - course) / sd
+    return np.where(size <= 5.0, law.logcdf(z), law.logpdf(z) - np.log(sd) - np.log(size))
+
+
+@pytest.mark.parametrize("name", ["lognormal", "student_t"])
+def test_every_term_is_what_a_calculation_by_hand_gives(name):
+    data = evidence(model(name), PATIENTS)
+    terms, ok = log_likelihood(model(name), VALUES, data)
+    assert ok.all()
+    everything = model(name).constants | VALUES
+    mine = {q.name: everything[q.name] for q in model(name).mechanism.parameters
+            if q.name in everything}  # fmt: skip
+    solved = np.asarray(solve(model(name).mechanism, mine, data.blocks).log_size)
+    for k, one in enumerate(PATIENTS):
+        got = np.asarray(terms)[k, : len(one.day)]
+        course = solved[k, : len(one.day)]
+        np.testing.assert_allclose(got, terms_by_hand(name, k, course), rtol=1e-10, atol=1e-10)
+        # and with the course by an independent solver
+        np.testing.assert_allclose(course, course_by_hand(k), atol=2e-4)
+        np.testing.assert_allclose(got, terms_by_hand(name, k, course_by_hand(k)), rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return log_likelihood(model("lognormal"), VALUES, evidence(model("lognormal"), PATIENTS))
+
+
+def test_padding_is_invisible(whole):
+    terms = np.asarray(whole[0])
+    assert terms.shape == (3, 5)
+    for k, one in enumerate(PATIENTS):
+        assert (terms[k, len(one.day) :] == 0).all()
+        assert (terms[k, : len(one.day)] != 0).all()
+        mine = {name: value[k] if value.ndim else value for name, value in VALUES.items()}
+        alone, _ = log_likelihood(model("lognormal"), mine, evidence(model("lognormal"), [one]))
+        np.testing.assert_allclose(alone[0], terms[k, : len(one.day)], atol=1e-12)
+
+
+def test_patients_in_another_order_have_the_same_terms(whole):
+    order = np.array([2, 0, 1])
+    shuffled = evidence(model("lognormal"), [PATIENTS[k] for k in order])
+    mine = {name: value[order] if value.ndim else value for name, value in VALUES.items()}
+    terms, _ = log_likelihood(model("lognormal"), mine, shuffled)
+    np.testing.assert_allclose(terms, np.asarray(whole[0])[order], atol=1e-12)
+
+
+def test_a_cohort_is_taken_in_its_own_order(whole):
+    cohort = Cohort(PATIENTS)
+    order = np.array([cohort.keys.index(one.key) for one in PATIENTS])
+    back = np.argsort(order)
+    mine = {name: value[back] if value.ndim else value for name, value in VALUES.items()}
+    terms, _ = log_likelihood(model("lognormal"), mine, evidence(model("lognormal"), cohort))
+    np.testing.assert_allclose(np.asarray(terms)[order], whole[0], atol=1e-12)
+
+
+def test_a_course_that_fails_has_no_terms_and_is_told(whole):
+    mine = VALUES | {"growth": np.array([0.004, np.nan, 0.006])}
+    terms, ok = log_likelihood(model("lognormal"), mine, evidence(model("lognormal"), PATIENTS))
+    assert ok.tolist() == [True, False, True]
+    assert (terms[1] == 0).all()
+    np.testing.assert_array_equal(np.asarray(terms)[[0, 2]], np.asarray(whole[0])[[0, 2]])
+
+
+def test_only_differing_scans_change_their_terms(whole):
+    other = replace(PATIENTS[0], size_mm=PATIENTS[0].size_mm + np.array([0, 0, 3.0, 0, 0]))
+    data = evidence(model("lognormal"), (other, *PATIENTS[1:]))
+    terms, _ = log_likelihood(model("lognormal"), VALUES, data)
+    changed = np.argwhere(np.asarray(terms) != np.asarray(whole[0]))
+    assert changed.tolist() == [[0, 2]]
+
+
+def test_evidence_holds_the_table():
+    data = evidence(model("lognormal"), PATIENTS)
+    assert data.patients == 3
+    for k, one in enumerate(PATIENTS):
+        here = np.asarray(data.visible[k])
+        np.testing.assert_array_equal(np.asarray(data.scans.day[k])[here], one.day)
+        np.testing.assert_allclose(np.exp(data.scans.log_size[k])[here], one.size_mm, rtol=1e-14)
+        np.testing.assert_array_equal(np.asarray(data.scans.censored[k])[here], one.censored)
+        assert jnp.isfinite(data.scans.log_size[k]).all()
