@@ -1,5 +1,6 @@
 """How the pages are built: offline, examples run, every warning an error (see `make docs`)."""
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -23,9 +24,12 @@ exclude_patterns = ["_build"]
 # Pages are Markdown; those with a kernel in their header are run.
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # a page shows the package as it is, not as it was
+nb_execution_in_temp = True  # what the examples write is not kept
 nb_execution_raise_on_error = True
 nb_execution_timeout = 900
+nb_output_stderr = "remove-warn"  # what an example says on stderr is an error too
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # no widgets, and none wanted
 nb_ipywidgets_js = {}  # nothing is fetched from elsewhere
 
 # Docstrings are NumPy's, and already say the types.

@@ -170,8 +170,10 @@ def test_a_schedule_needs_an_end(day):
 
 def test_planned_merges_schedules_of_one_drug():
     plan = planned(
-        parse_schedules("nivolumab 240 mg q2w x4 + ipilimumab 80 mg q6w "
-                        "+ nivolumab 480 mg q4w from day 56"), 120,
+        parse_schedules(
+            "nivolumab 240 mg q2w x4 + ipilimumab 80 mg q6w + nivolumab 480 mg q4w from day 56"
+        ),
+        120,
     )
     assert sorted(plan) == ["ipilimumab", "nivolumab"]
     np.testing.assert_array_equal(plan["nivolumab"].start, [0, 14, 28, 42, 56, 84, 112])
@@ -185,8 +187,16 @@ def test_planned_merges_schedules_of_one_drug():
 @pytest.mark.parametrize(
     ("words", "days"),
     [
-        ("q2w", 14), ("q3w", 21), ("Q4W", 28), ("q6w", 42), ("q21d", 21), ("q 3 weeks", 21),
-        ("every 3 weeks", 21), ("every 1 week", 7), ("every 10 days", 10), ("q1.5w", 10.5),
+        ("q2w", 14),
+        ("q3w", 21),
+        ("Q4W", 28),
+        ("q6w", 42),
+        ("q21d", 21),
+        ("q 3 weeks", 21),
+        ("every 3 weeks", 21),
+        ("every 1 week", 7),
+        ("every 10 days", 10),
+        ("q1.5w", 10.5),
     ],
 )
 def test_intervals(words, days):
@@ -241,7 +251,8 @@ def test_a_bare_name_is_its_first_labelled_regimen():
     assert parse_schedule("Ipilimumab x2", LABELLED) == replace(expected, doses=2)
     assert parse_schedule("ipilimumab 80 mg q6w", LABELLED) == Schedule("ipilimumab", 80, 42)
     assert [s.drug for s in parse_schedules("atezolizumab + ipilimumab", LABELLED)] == [
-        "atezolizumab", "ipilimumab",
+        "atezolizumab",
+        "ipilimumab",
     ]
 
 
@@ -304,8 +315,30 @@ def test_words_are_read_back_as_the_same_schedule(schedule):
 
 
 words = st.sampled_from(
-    ["ipilimumab", "drug", "240", "240 mg", "1 g", "mg/kg", "q3w", "q0d", "every", "2 weeks", "x4",
-     "x", "30 min", "1 h", "from day 21", "from", "+", ",", "-1", "1e9 mg", "٣", "μg"]
+    [
+        "ipilimumab",
+        "drug",
+        "240",
+        "240 mg",
+        "1 g",
+        "mg/kg",
+        "q3w",
+        "q0d",
+        "every",
+        "2 weeks",
+        "x4",
+        "x",
+        "30 min",
+        "1 h",
+        "from day 21",
+        "from",
+        "+",
+        ",",
+        "-1",
+        "1e9 mg",
+        "٣",
+        "μg",
+    ]
 )
 
 

@@ -201,10 +201,9 @@ def test_what_was_given_is_cleared_or_still_there(model, until):
 
 
 doses = st.lists(
-    st.tuples(
-        st.floats(0, 200), st.floats(0, 2000), st.sampled_from([0.0, SECOND, 1 / 24, 40.0])
-    ),
-    min_size=1, max_size=8,
+    st.tuples(st.floats(0, 200), st.floats(0, 2000), st.sampled_from([0.0, SECOND, 1 / 24, 40.0])),
+    min_size=1,
+    max_size=8,
 )
 some_days = st.lists(st.floats(-50, 500), min_size=1, max_size=30)
 
@@ -251,7 +250,8 @@ def test_only_time_since_the_doses_matters(model):
     regimen, days = words("350 mg q3w"), np.linspace(-20, 730, 50)
     np.testing.assert_allclose(
         model.concentration(regimen.shifted(33), days + 33),
-        model.concentration(regimen, days), rtol=1e-9,
+        model.concentration(regimen, days),
+        rtol=1e-9,
     )
 
 
@@ -315,8 +315,15 @@ def test_gradients_equal_finite_differences(model):
 def test_gradients_are_finite_everywhere(model, dtype):
     """At doses, at ends, in boluses, in padding, and where the compartments empty alike."""
     start, amount, duration = jnp.array(
-        [[0.0, 350.0, 0.0], [21.0, 350.0, 1 / 24], [21.0, 9.0, SECOND], [30.0, 1.0, 50.0],
-         [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=dtype,
+        [
+            [0.0, 350.0, 0.0],
+            [21.0, 350.0, 1 / 24],
+            [21.0, 9.0, SECOND],
+            [30.0, 1.0, 50.0],
+            [0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.0],
+        ],
+        dtype=dtype,
     ).T
     days = jnp.array([-3.0, 0.0, 21.0, 21 + 1 / 24, 21.5, 80.0, 5000.0], dtype=dtype)
     slopes = jax.jit(jax.jacrev(solve(model), argnums=tuple(range(4 + len(numbers(model))))))

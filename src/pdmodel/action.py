@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
 from jax import Array
 
 type Actions = Mapping[str, Array]
@@ -27,12 +28,12 @@ VOCABULARY = {
 }
 
 
-def combined(strengths: Iterable[Array]) -> Array:
+def combined[T: (Array, np.ndarray)](strengths: Iterable[T]) -> T:
     """Join the strengths of several drugs with one action, acting independently (Bliss).
 
     Returns
     -------
-    Array
+    array
         ``1 - prod(1 - strength)``, of the strengths' common shape.
     """
     return 1.0 - reduce(lambda left, right: left * right, (1.0 - one for one in strengths))

@@ -1,6 +1,7 @@
 """How the programs are sampled: the population alone, all together, or each patient alone."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +12,12 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from pdmodel.data import Cohort
 from pdmodel.errors import FitError
 from pdmodel.keys import key_of
+from pdmodel.levels import exact, tabulated
 from pdmodel.likelihood import Evidence, evidence
-from pdmodel.marginal import (
-    Table,
-    chosen_effects,
-    closer_look,
-    exact,
-    first_width,
-    marginal,
-    outside,
-    tabulated,
-)
+from pdmodel.look import Look, first_look, log_normal, per_patient
+from pdmodel.marginal import Table, chosen_effects, log_marginal, marginal, parts, split
 from pdmodel.model import Model
 from pdmodel.nuts import Draws, Progress, Settings, sample
-from pdmodel.picture import Start, first_look
 from pdmodel.population import Picture, hierarchical, separate
 
 type Report = Callable[[Progress], None]
@@ -33,64 +26,81 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 JITTER = 0.5
 """How far chains start from the first look, in standard deviations of their coordinates."""
-ASTRAY = 10.0
-"""Log-likelihood that the pilot's mean may lose against the look it began from."""
-PILOT = Settings(warmup=150, draws=150, chains=2)
-"""A short run that finds where the posterior of the population lies."""
+MOVES = 5
+"""Exact Metropolis steps for each patient and draw."""
+STRIDE = 0.9
+"""Their length, in units of the patient's spread."""
+CHECKS = 8
+"""Draws at which the stored likelihood is compared with fresh nodes."""
+
+
+def integrable(model: Model) -> bool:
+    """Whether so little is shared that stored likelihoods can cover it."""
+    on_courses, on_residual = split(model)
+    return len(on_courses) <= 1 and len(on_residual) <= 2
 
 
 def by_population(
     model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report
 ) -> Sampled:
-    """Sample the population with patients integrated out, then choose the patients' effects.
-
-    A pilot run finds the region; the nodes are then drawn anew where it is, and sampled in full.
-    """
+    """Sample the population with patients integrated out, then the patients given it."""
     report(Progress("first look", 0, 1, 0))
     look = first_look(model, data, key_of(seed, "first look"))
-    look = closer_look(model, data, look, key_of(seed, "closer look"))
     report(Progress("solving nodes", 0, 1, 0))
-    width = first_width(model, data, look)
-    table = tabulated(model, data, look, width, key_of(seed, "pilot nodes"))
-    pilot, _ = _population_draws(model, cohort, table, look, seed, "pilot", PILOT, lambda _: None)
-    print("PILOT", width, jax.tree.map(lambda v: (v.mean().round(2), v.std().round(2)), pilot.positions))
-    look, width = _recentred(model, data, look, width, pilot, key_of(seed, "recentred"))
-    report(Progress("solving nodes", 0, 1, 0))
-    table = tabulated(model, data, look, width, key_of(seed, "nodes"))
-    drawn, values = _population_draws(model, cohort, table, look, seed, "chain", settings, report)
+    table, looks = tabulated(model, data, look, key_of(seed, "nodes"))
+    drawn, values = _population_draws(model, cohort, table, looks, seed, settings, report)
     report(Progress("patients", 0, 1, 0))
-    z, centre, sd = _population_of(model, drawn)
-    keys = jax.random.split(key_of(seed, "patients"), z.shape[0])
-    effects, effective = _effects(table, keys, z, centre, sd)
+    population = _population_of(model, drawn)
+    keys = jax.random.split(key_of(seed, "patients"), len(population[0]))
+    effects, effective, far = _effects(model, data, looks, table, keys, *population)
     shape = drawn.statistics["lp"].shape
     for k, q in enumerate(model.individual):
         values[q.name] = np.asarray(q.natural(effects[..., k])).reshape(*shape, -1)
+    report(Progress("checking", 0, 1, 0))
     figures = {
         "nodes_effective": np.asarray(jnp.mean(effective, axis=0)),
         "nodes_effective_low": np.asarray(jnp.quantile(effective, 0.01, axis=0)),
-        "outside_grid": np.asarray(jnp.mean(jnp.any(outside(table, z) > 0, axis=-1))),
+        "outside_grid": np.asarray(jnp.mean(far > 0)),
+        "error_nats": _checked(model, data, looks, table, population, key_of(seed, "check")),
     }
     return drawn, values, figures
 
 
+def _checked(
+    model: Model, data: Evidence, looks: list[Look], table: Table,
+    population: tuple[Array, Array, Array], key: Array,
+) -> np.ndarray:  # fmt: skip
+    """Compare the stored likelihood with fresh nodes at some draws; its scatter is the error."""
+    errors = []
+    rows = np.linspace(0, len(population[0]) - 1, CHECKS).astype(int)
+    stored = jax.jit(log_marginal, static_argnums=0)
+    for row in rows:
+        z, centre, sd = (part[row] for part in population)
+        level, *_ = parts(model, table, z)
+        near = looks[int(np.argmin(np.abs(np.asarray(table.level) - np.asarray(level))))]
+        shared = jnp.array([q.centre + q.sd * z[k] for k, q in enumerate(model.shared)])
+        at = near._replace(centre=centre, sd=sd, shared=shared)
+        fresh = jnp.sum(exact(model, data, at, key))
+        errors.append(float(fresh - stored(model, table, z, centre, sd)))
+    return np.array(errors) - np.mean(errors)
+
+
 def _population_draws(
-    model: Model, cohort: Cohort, table: Table, look: Start, seed: int, name: str,
+    model: Model, cohort: Cohort, table: Table, looks: list[Look], seed: int,
     settings: Settings, report: Report,
 ) -> tuple[Draws, dict[str, np.ndarray]]:  # fmt: skip
     def potential_of(table: Table) -> Callable:
         return lambda z: potential_energy(marginal, (model, table), {}, z)
 
-    beginning = _beginning(model, look)
-    del beginning["patient_z"]
-    value = jax.jit(lambda z: potential_of(table)(z))
-    starts = [
-        _finite_start(beginning, value, key_of(seed, name, "start", k), cohort)
-        for k in range(settings.chains)
-    ]
-    keys = [key_of(seed, name, k) for k in range(settings.chains)]
-    drawn = sample(
-        potential_of, table, starts, keys, settings, report, dense=[tuple(starts[0])]
-    )
+    value = jax.jit(potential_of(table))
+    starts = []
+    for k in range(settings.chains):  # chains begin at levels apart
+        share = (k + 1) / (settings.chains + 1)
+        beginning = _beginning(model, looks[round(share * (len(looks) - 1))])
+        del beginning["patient_z"]
+        starts.append(_finite_start(beginning, value, key_of(seed, "start", k), cohort))
+    keys = [key_of(seed, "chain", k) for k in range(settings.chains)]
+    drawn = sample(potential_of, table, starts, keys, settings, report, dense=[tuple(starts[0])])
     return drawn, _constrained(marginal, (model, table), drawn)
 
 
@@ -99,8 +109,8 @@ def _population_of(model: Model, drawn: Draws) -> tuple[Array, Array, Array]:
     z = {name: jnp.asarray(v).reshape(-1) for name, v in drawn.positions.items()}
     rows = len(next(iter(z.values())))
     shared = [z[f"{q.name}_z"] for q in model.shared]
-    centre = [q.centre + q.prior_sd * z[f"{q.name}_typical_z"] for q in model.individual]
-    sd = [q.between * jnp.exp(q.between_spread * z[f"{q.name}_sd_z"]) for q in model.individual]
+    centre = [q.centre + q.sd * z[f"{q.name}_typical_z"] for q in model.individual]
+    sd = [q.iiv * jnp.exp(q.between_spread * z[f"{q.name}_sd_z"]) for q in model.individual]
     return (
         jnp.stack(shared, axis=1) if shared else jnp.zeros((rows, 0)),
         jnp.stack(centre, axis=1),
@@ -108,30 +118,41 @@ def _population_of(model: Model, drawn: Draws) -> tuple[Array, Array, Array]:
     )
 
 
-def _recentred(
-    model: Model, data: Evidence, look: Start, width: Array, pilot: Draws, key: Array
-) -> tuple[Start, Array]:
-    """Move a look to the mean of the pilot, unless solving anew shows that it went astray."""
-    z, centre, sd = _population_of(model, pilot)
-    place = jnp.mean(z, axis=0)
-    shared = [q.centre + q.prior_sd * place[k] for k, q in enumerate(model.shared)]
-    moved = look._replace(
-        centre=jnp.mean(centre, axis=0),
-        sd=jnp.exp(jnp.mean(jnp.log(sd), axis=0)),
-        shared=jnp.stack(shared) if shared else jnp.zeros(0),
-    )
-    before, after = (jnp.sum(exact(model, data, one, key)) for one in (look, moved))
-    print("exact", before, after)
-    if after < before - ASTRAY:
-        return look, width
-    return moved, jnp.clip(jnp.std(z, axis=0), 0.05, 1.0)
-
-
-@jax.jit
+@partial(jax.jit, static_argnums=0)
 def _effects(
-    table: Table, keys: Array, z: Array, centre: Array, sd: Array
-) -> tuple[Array, Array]:
-    return jax.lax.map(lambda a: chosen_effects(a[0], table, *a[1:]), (keys, z, centre, sd))
+    model: Model, data: Evidence, looks: list[Look], table: Table, keys: Array, z: Array,
+    centre: Array, sd: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Choose effects for every draw, and move them by a few exact Metropolis steps.
+
+    The steps leave each patient's posterior given the population as it is, and mend what nodes
+    of a neighbouring level leave inexact.
+    """
+    middle = looks[len(looks) // 2]
+    root = STRIDE * jnp.linalg.cholesky(middle.covariance)
+    prior_centre = jnp.array([q.centre for q in model.shared])
+    prior_sd = jnp.array([q.sd for q in model.shared])
+
+    def one(args: tuple) -> tuple[Array, Array, Array]:
+        key, z, centre, sd = args
+        start, effective, far = chosen_effects(model, key, table, z, centre, sd)
+        shared = prior_centre + prior_sd * z
+
+        def height(effects: Array) -> Array:
+            return per_patient(model, data, effects, shared) + log_normal(effects, centre, sd)
+
+        def move(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            at, before = carry
+            k1, k2 = jax.random.split(jax.random.fold_in(key, k + 10))
+            trial = at + jnp.einsum("pij,pj->pi", root, jax.random.normal(k1, at.shape))
+            after = height(trial)
+            accept = jnp.log(jax.random.uniform(k2, before.shape)) < after - before
+            return jnp.where(accept[:, None], trial, at), jnp.where(accept, after, before)
+
+        moved, _ = jax.lax.fori_loop(0, MOVES, move, (start, height(start)))
+        return moved, effective, far
+
+    return jax.lax.map(one, (keys, z, centre, sd))
 
 
 def together(
@@ -145,7 +166,7 @@ def together(
     def potential_of(setup: tuple[Evidence, Picture]) -> Callable:
         return lambda z: potential_energy(hierarchical, (model, *setup), {}, z)
 
-    value = jax.jit(lambda z: potential_of(setup)(z))
+    value = jax.jit(potential_of(setup))
     starts = [
         _finite_start(_beginning(model, look), value, key_of(seed, "start", k), cohort)
         for k in range(settings.chains)
@@ -167,14 +188,14 @@ def _constrained(program: Callable, arguments: tuple, drawn: Draws) -> dict[str,
     return jax.tree.map(np.asarray, values)
 
 
-def _beginning(model: Model, look: Start) -> dict[str, Array]:
+def _beginning(model: Model, look: Look) -> dict[str, Array]:
     z = {
-        f"{q.name}_z": (value - q.centre) / q.prior_sd
+        f"{q.name}_z": (value - q.centre) / q.sd
         for q, value in zip(model.shared, look.shared, strict=True)
     }
     for q, centre, sd in zip(model.individual, look.centre, look.sd, strict=True):
-        z[f"{q.name}_typical_z"] = (centre - q.centre) / q.prior_sd
-        z[f"{q.name}_sd_z"] = jnp.log(sd / q.between) / q.between_spread
+        z[f"{q.name}_typical_z"] = (centre - q.centre) / q.sd
+        z[f"{q.name}_sd_z"] = jnp.log(sd / q.iiv) / q.between_spread
     return z | {"patient_z": jnp.zeros(look.mean.shape)}
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from pdmodel.course import LONGEST_STEP
 from pdmodel.data import Cohort
-from pdmodel.design import alone, by_population, together
+from pdmodel.design import alone, by_population, integrable, together
 from pdmodel.errors import FitError, OptionError
 from pdmodel.likelihood import evidence
 from pdmodel.model import Model
@@ -67,7 +67,7 @@ class Fit:
         dict of str to ndarray
             Each of shape (draws, patients), on the natural scale.
         """
-        stacked = self.posterior.stack(sample=("chain", "draw"))  # noqa: PD013  # xarray's
+        stacked = self.posterior.stack(sample=("chain", "draw"))  # xarray's
         total = stacked.sizes["sample"]
         chosen = np.linspace(0, total - 1, min(count or total, total)).astype(int)
         shape = (len(chosen), len(self.cohort))
@@ -94,8 +94,8 @@ def fit(
     method: Method = "nuts",
     chains: int = 4,
     warmup: int = 300,
-    draws: int = 1000,
-    target_accept: float = 0.85,
+    draws: int = 500,
+    target_accept: float = 0.9,
     max_depth: int = 8,
     longest_step: float = LONGEST_STEP,
     report: Callable[[Progress], None] = quiet,
@@ -114,7 +114,8 @@ def fit(
     method : {"nuts", "nuts-joint"}
         ``nuts`` samples the population with the patients' effects integrated out over stored
         nodes, then the patients; ``nuts-joint`` samples everything in one program, exactly and
-        slowly. Patients alone (``pooling="none"``) are always sampled exactly.
+        slowly, and is taken where a model shares more than one parameter of the mechanism or two
+        of the residual. Patients alone (``pooling="none"``) are always sampled exactly.
     chains, warmup, draws : int
         Chains, and the iterations of each.
     target_accept, max_depth : float, int
@@ -140,6 +141,8 @@ def fit(
     _check(model, cohort, pooling, method, settings)
     began = time.perf_counter()
     data = evidence(model, cohort, longest_step)
+    if pooling == "partial" and not integrable(model):
+        method = "nuts-joint"
     design = alone if pooling == "none" else {"nuts": by_population, "nuts-joint": together}[method]
     drawn, values, figures = design(model, cohort, data, seed, settings, report)
     sampled = time.perf_counter()
@@ -157,9 +160,7 @@ def fit(
     return Fit(model, cohort, tree, manifest)
 
 
-def _check(
-    model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings
-) -> None:
+def _check(model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings) -> None:
     if pooling not in ("partial", "none"):
         raise OptionError(f"pooling is {pooling!r}; it must be 'partial' or 'none'.")
     if method not in ("nuts", "nuts-joint"):
@@ -168,9 +169,7 @@ def _check(
         if getattr(settings, name) < least:
             raise OptionError(f"{name} is {getattr(settings, name)}; it must be >= {least}.")
     if not 0.5 <= settings.target_accept < 1:
-        raise OptionError(
-            f"target_accept is {settings.target_accept}; it must be in [0.5, 1)."
-        )
+        raise OptionError(f"target_accept is {settings.target_accept}; it must be in [0.5, 1).")
     if not model.individual and pooling == "partial":
         raise FitError(f"Mechanism {model.mechanism.name!r} has no parameter of a patient's own.")
     if pooling == "partial" and len(cohort) < 2:
@@ -178,5 +177,3 @@ def _check(
             "One patient cannot tell how patients differ; fit it alone with pooling='none' "
             "(on the command line: --pooling none)."
         )
-
-

@@ -58,6 +58,31 @@ def evidence(
     )
 
 
+def everyone(model: Model, values: Values, data: Evidence) -> dict[str, Array]:
+    """Give every patient every parameter, constants included; each of shape (patients,)."""
+    size = (data.patients,)
+    return {
+        name: jnp.broadcast_to(jnp.asarray(value, float), size)
+        for name, value in {**model.constants, **values}.items()
+    }
+
+
+def expected_sizes(model: Model, values: Values, data: Evidence) -> tuple[Array, Array]:
+    """Solve the courses; log sizes (patients, visits), and whether each was solved (patients,)."""
+    known = everyone(model, values, data)
+    mine = [q for q in model.mechanism.parameters if q.name in known]
+    moving = {q.name: known[q.name] for q in mine if not q.fixed}
+    still = {q.name: known[q.name] for q in mine if q.fixed}
+    return log_sizes(model.mechanism, moving, still, data.blocks)
+
+
+def scan_terms(model: Model, values: Values, data: Evidence, expected: Array, ok: Array) -> Array:
+    """Log density of every scan around given courses, (patients, visits); 0 where there is none."""
+    known = everyone(model, values, data)
+    terms = jax.vmap(model.residual.log_density)(expected, data.scans, known)
+    return jnp.where(data.visible & ok[:, None], terms, 0.0)
+
+
 def log_likelihood(model: Model, values: Values, data: Evidence) -> tuple[Array, Array]:
     """Log-likelihood of every scan.
 
@@ -74,15 +99,5 @@ def log_likelihood(model: Model, values: Values, data: Evidence) -> tuple[Array,
         Log density per mm (log probability where censored) of shape (patients, visits), 0 where
         there is no scan; and whether each patient's course was solved, shape (patients,).
     """
-    size = (data.patients,)
-    everything = {
-        name: jnp.broadcast_to(jnp.asarray(value, float), size)
-        for name, value in {**model.constants, **values}.items()
-    }
-    mine = [q for q in model.mechanism.parameters if q.name in everything]
-    moving = {q.name: everything[q.name] for q in mine if not q.fixed}
-    still = {q.name: everything[q.name] for q in mine if q.fixed}
-    expected, ok = log_sizes(model.mechanism, moving, still, data.blocks)
-    terms = jax.vmap(model.residual.log_density)(expected, data.scans, everything)
-    terms = jnp.where(data.visible & ok[:, None], terms, 0.0)
-    return terms, ok
+    expected, ok = expected_sizes(model, values, data)
+    return scan_terms(model, values, data, expected, ok), ok

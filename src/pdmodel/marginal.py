@@ -1,10 +1,12 @@
 """The population alone: patients' effects integrated out over stored nodes.
 
-Each patient's courses are solved once, at nodes of its effects and a grid of the shared
-parameters. From then on the likelihood of the population is a reweighting of stored numbers,
-smooth in a handful of parameters, and plain NUTS samples it quickly whatever the shape of the
-patients' posteriors. The patients' draws follow by choosing nodes by weight. What it neglects, the
-finite number of nodes and the interpolation over the grid, is measured and kept with the fit.
+`pdmodel.levels` solves the courses of every patient once, at nodes of its effects, on levels of
+the parameter of the mechanism that all patients share and on a grid of the residual's parameters.
+From then on the likelihood of the population is a reweighting of stored numbers, smooth in a
+handful of parameters, and plain NUTS samples it quickly whatever the shape of the patients'
+posteriors. The patients' effects follow by choosing nodes by weight. What this neglects, the
+finite number of nodes and the interpolation between levels, is measured against fresh nodes and
+kept with the fit.
 """
 
 from typing import NamedTuple
@@ -16,204 +18,123 @@ import numpyro
 from jax import Array
 from jax.scipy.special import logsumexp
 
-from pdmodel.likelihood import Evidence
+from pdmodel.look import log_normal
 from pdmodel.model import Model
-from pdmodel.nodes import Nodes, likelihoods, refined
-from pdmodel.picture import Start, climbed, log_normal, tilted
 from pdmodel.population import between, shared
 
-RAW = 2048
-"""Nodes of each patient that are solved at the centre of the grid."""
-CLOSER = 512
-"""Nodes of each patient while the population is still climbing."""
-KEPT = 512
-"""Nodes that are kept, chosen in proportion to their weight under a wider population."""
-WIDENED = 1.25
-POINTS = 7
-"""Grid points of each shared parameter."""
-REACH = 5.0
-"""Half width of the grid in posterior standard deviations of the shared parameters."""
-FARTHEST = 2.0
-"""How far nodes may move over half the grid, in standard deviations of the patient's effects."""
-NEGLIGIBLE = 40.0
-"""Log-likelihoods so far below a patient's best are not followed any further."""
+POINTS = 9
+"""Grid points of each parameter of the residual."""
+GRID = 2.4
+"""Half width of that grid in units of the prior."""
 
 
 class Table(NamedTuple):
-    """Stored likelihoods.
+    """Stored likelihoods, on levels of the shared parameter of the mechanism.
 
     Attributes
     ----------
-    effects : Array, shape (nodes, patients, effects)
+    effects : Array, shape (levels, nodes, patients, effects)
         Nodes on the transformed scale.
-    log_drawn : Array, shape (nodes, patients)
-        Log of the density in proportion to which they were chosen.
-    coefficients : Array, shape (points ** shared, nodes, patients)
-        Coefficients of Chebyshev polynomials in the shared parameters for the log-likelihood.
-    ceiling : Array, shape (nodes, patients)
-        Largest log-likelihood of a node on the grid; the polynomials may not ring above it.
-    tilt : Array, shape (patients, effects, shared)
-        How far a patient's nodes move with each shared parameter, in units of its prior.
-    centre, width : Array, shape (shared,)
-        Middle and half width of the grid, in units of the parameters' priors.
+    log_drawn : Array, shape (levels, nodes, patients)
+        Log of the density they were drawn from, less half log 2 pi for each effect.
+    coefficients : Array, shape (levels, points ** residual, nodes, patients)
+        Of Chebyshev polynomials in the residual's parameters, for the log-likelihood.
+    level : Array, shape (levels,)
+        Evenly spaced, in units of the prior.
+    centre : Array, shape (residual,)
+        Middle of the residual's grid, in units of the priors.
     """
 
     effects: Array
     log_drawn: Array
     coefficients: Array
-    ceiling: Array
-    tilt: Array
+    level: Array
     centre: Array
-    width: Array
 
 
-def _polynomials(x: Array, points: int) -> Array:
-    """Chebyshev polynomials of order 0 to points - 1 at x in [-1, 1]; (points, *x.shape)."""
+def split(model: Model) -> tuple[list[int], list[int]]:
+    """Tell which shared parameters act on courses, and which on the residual alone."""
+    own = {q.name for q in model.mechanism.parameters}
+    places = range(len(model.shared))
+    on_courses = [k for k in places if model.shared[k].name in own]
+    return on_courses, [k for k in places if k not in on_courses]
+
+
+def units(model: Model) -> tuple[Array, Array]:
+    """Centres and sds of the priors of the shared parameters, each of shape (shared,)."""
+    centre = jnp.array([q.centre for q in model.shared])
+    return centre, jnp.array([q.sd for q in model.shared])
+
+
+def _polynomials(x: Array) -> Array:
     rows = [jnp.ones_like(x), x]
-    for _ in range(points - 2):
+    for _ in range(POINTS - 2):
         rows.append(2.0 * x * rows[-1] - rows[-2])
     return jnp.stack(rows)
 
 
-def _basis(place: Array, points: int) -> Array:
-    """Products of Chebyshev polynomials at a place of the box, shape (points ** shared,)."""
+def basis_at(place: Array) -> Array:
+    """Products of Chebyshev polynomials at a place of the box, shape (points ** residual,)."""
     out = jnp.ones(1)
     for x in place:
-        out = jnp.outer(out, _polynomials(x, points)).ravel()
+        out = jnp.outer(out, _polynomials(x)).ravel()
     return out
 
 
-def grid(dimensions: int, points: int) -> np.ndarray:
+def places(dimensions: int) -> np.ndarray:
     """Chebyshev nodes of the box [-1, 1]^dimensions, shape (points ** dimensions, dimensions)."""
-    line = np.cos(np.pi * (np.arange(points) + 0.5) / points)
+    line = np.cos(np.pi * (np.arange(POINTS) + 0.5) / POINTS)
     axes = np.meshgrid(*[line] * dimensions, indexing="ij")
     return np.stack([axis.ravel() for axis in axes], axis=1) if axes else np.zeros((1, 0))
 
 
-def evaluated(table: Table, z: Array) -> Array:
-    """Log-likelihood of every patient at every node, (nodes, patients), at shared values `z`."""
-    points = round(table.coefficients.shape[0] ** (1 / max(len(z), 1)))
-    place = jnp.clip((z - table.centre) / table.width, -1.0, 1.0)
-    between = jnp.tensordot(_basis(place, points), table.coefficients, axes=1)
-    return jnp.minimum(between, table.ceiling)
-
-
-def moved(effects: Array, tilt: Array, shift: Array) -> Array:
-    """Move nodes along with the shared parameters; a translation, so volumes stay."""
-    return effects + tilt @ shift
-
-
-def outside(table: Table, z: Array) -> Array:
-    """How far shared values lie outside the grid, in half widths; 0 inside."""
-    return jnp.maximum(jnp.abs((z - table.centre) / table.width) - 1.0, 0.0)
-
-
-def _prior_units(model: Model, values: Array) -> Array:
-    return (values - jnp.array([q.centre for q in model.shared])) / _prior_sd(model)
-
-
-def _prior_sd(model: Model) -> Array:
-    return jnp.array([q.prior_sd for q in model.shared])
-
-
-def _transformed(model: Model, z: Array) -> Array:
-    return jnp.array([q.centre for q in model.shared]) + _prior_sd(model) * z
-
-
-def _chosen(model: Model, data: Evidence, look: Start, key: Array) -> tuple[Nodes, Start]:
-    """Solve many nodes and keep some, in proportion to weight under a wider population."""
-    nodes, look = refined(model, data, look, key, RAW)
-    look = look._replace(tilt=tilted(model, data, look))
-    likelihood = likelihoods(model, data, nodes.effects, look.shared)
-    target = likelihood + log_normal(nodes.effects, look.centre, WIDENED * look.sd)
-    weight = jax.nn.softmax(target - nodes.log_drawn, axis=0)
-    # in the order of the last effect, even steps through the weights spread the chosen out
-    order = jnp.argsort(nodes.effects[..., -1], axis=0)
-    effects = jnp.take_along_axis(nodes.effects, order[..., None], axis=0)
-    ladder = jnp.cumsum(jnp.take_along_axis(weight, order, axis=0), axis=0)
-    steps = (jax.random.uniform(jax.random.fold_in(key, 99)) + jnp.arange(KEPT)) / KEPT
-    rank = jax.vmap(lambda column: jnp.searchsorted(column, steps), 1, 1)(ladder)
-    rank = jnp.minimum(rank, RAW - 1)
-    target = jnp.take_along_axis(target, order, axis=0)
-    kept = Nodes(
-        jnp.take_along_axis(effects, rank[..., None], axis=0),
-        jnp.take_along_axis(target, rank, axis=0),
+def position(table: Table, z: Array) -> tuple[Array, Array]:
+    """Find the four levels around a value, and the weights of a smooth cubic (Catmull-Rom)."""
+    count = len(table.level)
+    if count == 1:
+        return jnp.zeros(1, int), jnp.ones(1)
+    u = (z - table.level[0]) / (table.level[1] - table.level[0])
+    u = jnp.clip(u, 0.0, count - 1.0)
+    low = jnp.clip(jnp.floor(u).astype(int), 1, count - 3)
+    t = u - low
+    line = low + jnp.arange(-1, 3)
+    weights = jnp.stack(
+        [
+            t * (-0.5 + t * (1.0 - 0.5 * t)),
+            1.0 + t * t * (-2.5 + 1.5 * t),
+            t * (0.5 + t * (2.0 - 1.5 * t)),
+            t * t * (-0.5 + 0.5 * t),
+        ]
     )
-    return kept, look
+    return line, weights
 
 
-def first_width(model: Model, data: Evidence, look: Start) -> Array:
-    """Guess the posterior sd of each shared parameter, in units of its prior, to begin with.
-
-    The curvature along each axis is taken with the population held, hence doubled.
-    """
-    here = _prior_units(model, look.shared)
-    tilt = look.tilt * _prior_sd(model)
-    prior = log_normal(look.nodes, look.centre, look.sd)
-    drawn = likelihoods(model, data, look.nodes, look.shared) + prior - jnp.log(look.weight)
-
-    def height(z: Array) -> Array:
-        at = moved(look.nodes, tilt, z - here)
-        likelihood = likelihoods(model, data, at, _transformed(model, z))
-        terms = likelihood + log_normal(at, look.centre, look.sd) - drawn
-        return jnp.sum(logsumexp(terms, axis=0)) - 0.5 * jnp.sum(z**2)
-
-    middle, sds, step = height(here), [], 0.2
-    for axis in jnp.eye(len(here)):
-        drop = middle - 0.5 * (height(here + step * axis) + height(here - step * axis))
-        sds.append(step / jnp.sqrt(2.0 * jnp.maximum(drop, 0.5 * step**2)))
-    return jnp.clip(2.0 * jnp.stack(sds), 0.05, 1.0) if sds else jnp.zeros(0)
+def _at_level(table: Table, level: Array, basis: Array, centre: Array, sd: Array) -> Array:
+    """Log weights of the nodes of one level, (nodes, patients)."""
+    likelihood = jnp.tensordot(basis, table.coefficients[level], axes=1)
+    return likelihood + log_normal(table.effects[level], centre, sd) - table.log_drawn[level]
 
 
-def closer_look(model: Model, data: Evidence, look: Start, key: Array, rounds: int = 8) -> Start:
-    """Climb on with more and better nodes than the first look had."""
-    for turn in range(rounds):
-        here = jax.random.fold_in(key, turn)
-        _, look = refined(model, data, look, here, CLOSER, rounds=1)
-        look = climbed(model, data, look, here)
-    return look
+def parts(model: Model, table: Table, z: Array) -> tuple[Array, Array, Array]:
+    """Split shared values into the level's and the residual's polynomials; and how far outside."""
+    on_courses, on_residual = split(model)
+    place = (z[jnp.array(on_residual, int)] - table.centre) / GRID
+    level = z[on_courses[0]] if on_courses else jnp.zeros(())
+    far = jnp.sum(jnp.maximum(jnp.abs(place) - 1.0, 0.0))
+    if on_courses:
+        ends = table.level[0] - level, level - table.level[-1]
+        far = far + jnp.maximum(jnp.maximum(*ends), 0.0)
+    return level, basis_at(jnp.clip(place, -1.0, 1.0)), far
 
 
-def tabulated(model: Model, data: Evidence, look: Start, width: Array, key: Array) -> Table:
-    """Solve every patient's nodes over the grid of the shared parameters.
-
-    Parameters
-    ----------
-    model : Model
-    data : Evidence
-    look : Start
-        Where the grid is centred, and what is known of the patients.
-    width : Array, shape (shared,)
-        Posterior standard deviations of the shared parameters, in units of their priors.
-    key : Array
-
-    Returns
-    -------
-    Table
-    """
-    nodes, look = _chosen(model, data, look, key)
-    centre, width = _prior_units(model, look.shared), REACH * width
-    reach = jnp.sqrt(jnp.diagonal(look.covariance, 0, 1, 2))[..., None]
-    tilt = look.tilt * _prior_sd(model)
-    farthest = jnp.max(jnp.abs(tilt) * width / reach, axis=1, keepdims=True)
-    tilt = tilt * jnp.minimum(1.0, FARTHEST / jnp.maximum(farthest, 1e-9))
-    places = grid(len(model.shared), POINTS)
-
-    def row(place: Array) -> Array:
-        at = moved(nodes.effects, tilt, width * place)
-        return likelihoods(model, data, at, _transformed(model, centre + width * place))
-
-    values = jnp.stack([row(jnp.asarray(place)) for place in places])
-    values = jnp.maximum(values, jnp.max(values, axis=1, keepdims=True) - NEGLIGIBLE)
-    matrix = np.stack([np.asarray(_basis(jnp.asarray(place), POINTS)) for place in places])
-    coefficients = jnp.tensordot(jnp.linalg.inv(jnp.asarray(matrix)), values, axes=1)
-    ceiling = jnp.max(values, axis=0) + 0.1
-    return Table(nodes.effects, nodes.log_drawn, coefficients, ceiling, tilt, centre, width)
-
-
-def _summed(table: Table, z: Array, centre: Array, sd: Array) -> Array:
-    prior = log_normal(moved(table.effects, table.tilt, z - table.centre), centre, sd)
-    return evaluated(table, z) + prior - table.log_drawn
+def log_marginal(model: Model, table: Table, z: Array, centre: Array, sd: Array) -> Array:
+    """Log marginal likelihood of all patients together, a number."""
+    level, basis, far = parts(model, table, z)
+    line, weights = position(table, level)
+    heights = jnp.stack([
+        jnp.sum(logsumexp(_at_level(table, k, basis, centre, sd), axis=0)) for k in line
+    ])  # fmt: skip
+    return weights @ heights - 1e3 * far**2
 
 
 def marginal(model: Model, table: Table) -> None:
@@ -222,37 +143,28 @@ def marginal(model: Model, table: Table) -> None:
     spread = [between(q) for q in model.individual]
     centre, sd = (jnp.stack(parts) for parts in zip(*spread, strict=True))
     where = jnp.stack(z) if z else jnp.zeros(0)
-    terms = logsumexp(_summed(table, where, centre, sd), axis=0)
-    numpyro.factor("scans", jnp.sum(terms) - 1e3 * jnp.sum(outside(table, where) ** 2))
+    numpyro.factor("scans", log_marginal(model, table, where, centre, sd))
 
 
 def chosen_effects(
-    key: Array, table: Table, z: Array, centre: Array, sd: Array
-) -> tuple[Array, Array]:
+    model: Model, key: Array, table: Table, z: Array, centre: Array, sd: Array
+) -> tuple[Array, Array, Array]:
     """Choose every patient's effects by weight, given one draw of the population.
 
     Returns
     -------
-    effects, effective : Array
-        Shapes (patients, effects) and (patients,), the effective number of nodes.
+    effects, effective, far : Array
+        Shapes (patients, effects) and (patients,), the effective number of nodes; and how far
+        the draw lies outside levels and grid.
     """
-    log_weight = _summed(table, z, centre, sd)
+    level, basis, far = parts(model, table, z)
+    which = jnp.zeros((), int)
+    if len(table.level) > 1:
+        u = (level - table.level[0]) / (table.level[1] - table.level[0])
+        jitter = jax.random.uniform(jax.random.fold_in(key, 1))
+        which = jnp.clip(jnp.floor(u + jitter).astype(int), 0, len(table.level) - 1)
+    log_weight = _at_level(table, which, basis, centre, sd)
     weight = jax.nn.softmax(log_weight, axis=0)
     rank = jax.random.categorical(key, log_weight, axis=0)
-    effects = jnp.take_along_axis(table.effects, rank[None, :, None], axis=0)[0]
-    effects = moved(effects, table.tilt, z - table.centre)
-    return effects, 1.0 / jnp.sum(weight**2, axis=0)
-
-
-def exact(model: Model, data: Evidence, look: Start, key: Array, rounds: int = 2) -> Array:
-    """Log marginal likelihood of every patient at the population of `look`, by fresh nodes.
-
-    Returns
-    -------
-    Array, shape (patients,)
-        Without the constant (2 pi)^(-effects / 2) of the normals, which cancels.
-    """
-    nodes, _ = refined(model, data, look, key, RAW, rounds)
-    likelihood = likelihoods(model, data, nodes.effects, look.shared)
-    prior = log_normal(nodes.effects, look.centre, look.sd)
-    return logsumexp(likelihood + prior - nodes.log_drawn, axis=0) - jnp.log(RAW)
+    effects = jnp.take_along_axis(table.effects[which], rank[None, :, None], axis=0)[0]
+    return effects, 1.0 / jnp.sum(weight**2, axis=0), far

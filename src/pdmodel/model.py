@@ -98,9 +98,7 @@ class Model:
             f"Drug {name!r} is not in the model, which has {[drug.name for drug in self.drugs]}."
         )
 
-    def strengths(
-        self, regimens: Mapping[str, Regimen], day: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def strengths(self, regimens: Mapping[str, Regimen], day: np.ndarray) -> dict[str, np.ndarray]:
         """Give the strength of each action the mechanism answers to, each of the shape of `day`.
 
         Drugs with the same action act independently; without a drug the strength is 0.
@@ -117,6 +115,6 @@ class Model:
             for action, strength in self.drug(name).strengths(regimen, day).items():
                 given[action].append(strength)
         return {
-            action: combined(strengths) if strengths else np.zeros(np.shape(day))
+            action: np.asarray(combined(strengths)) if strengths else np.zeros(np.shape(day))
             for action, strengths in given.items()
         }

@@ -1,6 +1,6 @@
 """Nodes: for each patient, places in the space of its effects where the posterior lives.
 
-Exploration (`pdmodel.picture`) gives weighted nodes of a rough proposal. Here they become the
+Exploration (`pdmodel.look`) gives weighted nodes of a rough proposal. Here they become the
 centres of a mixture of Student-t kernels, one mixture a patient, from which the final nodes are
 drawn; a part comes from the population itself, so that no weight can run away. Curved ridges and
 separate modes are followed as they are.
@@ -15,8 +15,8 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from pdmodel.likelihood import Evidence
+from pdmodel.look import TAIL, Look, log_normal, log_student, per_patient, per_patient_each
 from pdmodel.model import Model
-from pdmodel.picture import TAIL, Start, log_normal, log_student, per_patient
 
 KERNELS = 32
 NARROWER = 0.5
@@ -42,13 +42,13 @@ class Nodes(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=(3,))
-def drawn_nodes(key: Array, look: Start, known: tuple[Array, Array], count: int) -> Nodes:
+def drawn_nodes(key: Array, look: Look, known: tuple[Array, Array], count: int) -> Nodes:
     """Draw nodes from a mixture of kernels around weighted nodes, and from the population.
 
     Parameters
     ----------
     key : Array
-    look : Start
+    look : Look
         Population, and each patient's mean and covariance.
     known : tuple of Array
         Weighted nodes: effects (nodes, patients, effects) and weights (nodes, patients).
@@ -96,41 +96,61 @@ def _systematic(key: Array, effects: Array, weight: Array, count: int) -> Array:
 @partial(jax.jit, static_argnums=0)
 def likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
     """Log-likelihood of every patient at every node, (nodes, patients)."""
-    return jax.lax.map(
-        lambda e: per_patient(model, data, e, shared), effects, batch_size=16
-    )
+    return jax.lax.map(lambda e: per_patient(model, data, e, shared), effects, batch_size=16)
 
 
-def weighed(log_likelihood: Array, nodes: Nodes, look: Start) -> tuple[Array, Array]:
+def weighed(log_likelihood: Array, nodes: Nodes, look: Look) -> tuple[Array, Array]:
     """Weigh nodes under the population of `look`; weights (nodes, patients) and effective count."""
     prior = log_normal(nodes.effects, look.centre, look.sd)
     weight = jax.nn.softmax(log_likelihood + prior - nodes.log_drawn, axis=0)
     return weight, 1.0 / jnp.sum(weight**2, axis=0)
 
 
-def refined(
-    model: Model, data: Evidence, look: Start, key: Array, count: int, rounds: int = 3
-) -> tuple[Nodes, Start]:
-    """Draw nodes, weigh them, and draw again around the weighted ones.
+@partial(jax.jit, static_argnums=0)
+def likelihoods_each(model: Model, data: Evidence, effects: Array, several: Array) -> Array:
+    """Log-likelihoods at every node for several values of the residual's parameters.
 
     Returns
     -------
-    nodes, look : Nodes, Start
-        The last nodes; and the look with patients' moments, weighted nodes, and effective numbers
-        taken from them.
+    Array, shape (several, nodes, patients)
     """
-    for turn in range(rounds):
-        here = jax.random.fold_in(key, turn)
-        nodes = drawn_nodes(here, look, (look.nodes, look.weight), count)
-        weight, effective = weighed(likelihoods(model, data, nodes.effects, look.shared), nodes, look)
-        mean = jnp.einsum("np,npi->pi", weight, nodes.effects)
-        off = nodes.effects - mean
-        covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
-        covariance = covariance + 1e-4 * jnp.diag(look.sd**2)
-        enough = effective > 4.0 * mean.shape[1]
-        look = look._replace(
-            mean=jnp.where(enough[:, None], mean, look.mean),
-            covariance=jnp.where(enough[:, None, None], covariance, look.covariance),
-            nodes=nodes.effects, weight=weight, effective=effective,
-        )  # fmt: skip
-    return nodes, look
+    rows = jax.lax.map(lambda e: per_patient_each(model, data, e, several), effects, batch_size=16)
+    return jnp.swapaxes(rows, 0, 1)
+
+
+class Weighed(NamedTuple):
+    """Nodes, their log-likelihoods (nodes, patients), and the look that was taken from them."""
+
+    nodes: Nodes
+    height: Array
+    look: Look
+
+
+def refined(
+    model: Model, data: Evidence, look: Look, key: Array, count: int, rounds: int
+) -> Weighed:
+    """Draw nodes, weigh them, and draw again around the weighted ones."""
+    out = _one_round(model, data, look, jax.random.fold_in(key, 0), count)
+    for turn in range(1, rounds):
+        out = _one_round(model, data, out.look, jax.random.fold_in(key, turn), count)
+    return out
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _one_round(model: Model, data: Evidence, look: Look, key: Array, count: int) -> Weighed:
+    nodes = drawn_nodes(key, look, (look.nodes, look.weight), count)
+    height = likelihoods(model, data, nodes.effects, look.shared)
+    weight, effective = weighed(height, nodes, look)
+    mean = jnp.einsum("np,npi->pi", weight, nodes.effects)
+    off = nodes.effects - mean
+    covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
+    covariance = covariance + 1e-4 * jnp.diag(look.sd**2)
+    enough = effective > 4.0 * mean.shape[1]
+    look = look._replace(
+        mean=jnp.where(enough[:, None], mean, look.mean),
+        covariance=jnp.where(enough[:, None, None], covariance, look.covariance),
+        nodes=nodes.effects,
+        weight=weight,
+        effective=effective,
+    )
+    return Weighed(nodes, height, look)

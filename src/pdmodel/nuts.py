@@ -68,7 +68,7 @@ def cores() -> int:
 
 def sample(
     potential_of: PotentialOf,
-    data: Any,  # noqa: ANN401  # whatever the potential takes
+    data: Any,  # whatever the potential takes
     starts: Sequence[Positions],
     keys: Sequence[Array],
     settings: Settings,
@@ -102,21 +102,22 @@ def sample(
     """
     begin, move = hmc(potential_fn_gen=potential_of, algo="NUTS")
 
-    def start(z: Positions, key: Array, data: Any) -> Any:  # noqa: ANN401
+    def start(z: Positions, key: Array, data: Any) -> Any:
         return begin(
             z, settings.warmup, target_accept_prob=settings.target_accept,
-            max_tree_depth=settings.max_depth, dense_mass=list(dense), rng_key=key,
+            max_tree_depth=settings.max_depth, dense_mass=list(dense),  # pyright: ignore[reportArgumentType]  # a list of blocks is allowed
+            rng_key=key,
             model_args=(data,),
         )  # fmt: skip
 
-    def step(state: Any, data: Any) -> Any:  # noqa: ANN401
+    def step(state: Any, data: Any) -> Any:
         return move(state, model_args=(data,))
 
     if each:
         start, step = jax.vmap(start), jax.vmap(step)
 
-    def chunk(state: Any, data: Any, length: int) -> Any:  # noqa: ANN401
-        def one(state: Any, _: None) -> tuple:  # noqa: ANN401
+    def chunk(state: Any, data: Any, length: int) -> Any:
+        def one(state: Any, _: None) -> tuple:
             state = step(state, data)
             return state, (state.z, {new: getattr(state, old) for old, new in KEPT.items()})
 

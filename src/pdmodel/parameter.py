@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import sigmoid
+from jax.typing import ArrayLike
 
 from pdmodel.errors import ModelError
 
@@ -97,6 +98,20 @@ class Parameter:
         return self.between is not None
 
     @property
+    def sd(self) -> float:
+        """Prior sd of the typical value, for a parameter that is known to be free."""
+        if self.prior_sd is None:
+            raise ModelError(f"Parameter {self.name!r} is fixed and has no prior.")
+        return self.prior_sd
+
+    @property
+    def iiv(self) -> float:
+        """Prior median of the sd between patients, for a parameter known to be individual."""
+        if self.between is None:
+            raise ModelError(f"Parameter {self.name!r} does not vary between patients.")
+        return self.between
+
+    @property
     def centre(self) -> float:
         """The typical value on the transformed scale."""
         if self.transform == "log":
@@ -110,13 +125,21 @@ class Parameter:
         """Prior sd of one patient's value, transformed scale: typical value and IIV together."""
         return ((self.prior_sd or 0.0) ** 2 + (self.between or 0.0) ** 2) ** 0.5
 
-    def natural(self, unbounded: Array) -> Array:
+    def natural(self, unbounded: ArrayLike) -> Array:
         """Bring a value from the transformed scale, where it is unbounded, to the natural one."""
         if self.transform == "log":
             return jnp.exp(unbounded)
         if self.transform == "logit":
             return sigmoid(unbounded)
         return jnp.asarray(unbounded)
+
+    def unbounded(self, natural: ArrayLike) -> Array:
+        """Bring a value from the natural scale to the transformed one; inverse of `natural`."""
+        if self.transform == "log":
+            return jnp.log(natural)
+        if self.transform == "logit":
+            return jnp.log(natural) - jnp.log1p(-jnp.asarray(natural))
+        return jnp.asarray(natural)
 
     def interval(self, z: float = 1.645) -> tuple[float, float]:
         """Give the prior interval of one patient's value on the natural scale, `z` sds each way."""

@@ -71,9 +71,14 @@ def _arrived(since: Array, duration: Array) -> Array:
 
 
 def two_compartment_concentration(
-    time: Array, start: Array, amount: Array, duration: Array,
-    clearance: Number, central_volume: Number,
-    intercompartmental: Number, peripheral_volume: Number,
+    time: Array,
+    start: Array,
+    amount: Array,
+    duration: Array,
+    clearance: Number,
+    central_volume: Number,
+    intercompartmental: Number,
+    peripheral_volume: Number,
 ) -> Array:
     """Add up the infusions at constant clearance, in closed form.
 
@@ -121,10 +126,17 @@ def sigmoid_clearance(
 
 
 def varying_clearance_concentration(
-    time: Array, start: Array, amount: Array, duration: Array,
-    clearance: Number, central_volume: Number,
-    intercompartmental: Number, peripheral_volume: Number,
-    emax: Number, t50: Number, hill: Number,
+    time: Array,
+    start: Array,
+    amount: Array,
+    duration: Array,
+    clearance: Number,
+    central_volume: Number,
+    intercompartmental: Number,
+    peripheral_volume: Number,
+    emax: Number,
+    t50: Number,
+    hill: Number,
 ) -> Array:
     """Follow the infusions under a clearance that changes as `sigmoid_clearance` does.
 

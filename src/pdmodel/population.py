@@ -58,19 +58,20 @@ def blank(model: Model, patients: int) -> Picture:
 
 def shared(q: Parameter) -> tuple[Array, Array]:
     """Sample a parameter that all patients share: in units of its prior, and transformed."""
-    z = numpyro.sample(f"{q.name}_z", dist.Normal(0.0, 1.0))
-    value = q.centre + q.prior_sd * z
+    z = jnp.asarray(numpyro.sample(f"{q.name}_z", dist.Normal(0.0, 1.0)))
+    value = q.centre + q.sd * z
     numpyro.deterministic(q.name, q.natural(value))
     return z, value
 
 
 def between(q: Parameter) -> tuple[Array, Array]:
     """Sample typical value (transformed scale) and standard deviation between patients."""
-    z = numpyro.sample(f"{q.name}_typical_z", dist.Normal(0.0, 1.0))
-    spread = numpyro.sample(f"{q.name}_sd_z", dist.Normal(0.0, 1.0))
-    centre = q.centre + q.prior_sd * z
+    z = jnp.asarray(numpyro.sample(f"{q.name}_typical_z", dist.Normal(0.0, 1.0)))
+    spread = jnp.asarray(numpyro.sample(f"{q.name}_sd_z", dist.Normal(0.0, 1.0)))
+    centre = q.centre + q.sd * z
     numpyro.deterministic(f"{q.name}_typical", q.natural(centre))
-    sd = numpyro.deterministic(f"{q.name}_sd", q.between * jnp.exp(q.between_spread * spread))
+    sd = q.iiv * jnp.exp(q.between_spread * spread)
+    numpyro.deterministic(f"{q.name}_sd", sd)
     return centre, sd
 
 
@@ -112,13 +113,14 @@ def hierarchical(model: Model, data: Evidence, picture: Picture) -> None:
     spread = [between(q) for q in effects]
     centre, sd = (jnp.stack(parts) for parts in zip(*spread, strict=True))
     shape = (data.patients, len(effects))
-    z = numpyro.sample("patient_z", dist.Normal(0.0, 1.0).expand(shape).to_event(2))
+    z = jnp.asarray(numpyro.sample("patient_z", dist.Normal(0.0, 1.0).expand(shape).to_event(2)))
     everyone = jnp.stack(common) if common else jnp.zeros(0)
     place, log_volume = placed(z, picture, everyone, centre, sd)
     change = dist.Normal(centre, sd).log_prob(place) - dist.Normal(0.0, 1.0).log_prob(z)
     numpyro.factor("change_of_variables", jnp.sum(change) + jnp.sum(log_volume))
     for k, q in enumerate(effects):
-        values[q.name] = numpyro.deterministic(q.name, q.natural(place[:, k]))
+        values[q.name] = q.natural(place[:, k])
+        numpyro.deterministic(q.name, values[q.name])
     _score(model, values, data)
 
 
@@ -126,8 +128,9 @@ def separate(model: Model, data: Evidence) -> None:
     """One patient alone: every free parameter under the prior of a single patient's value."""
     values = {}
     for q in model.free:
-        z = numpyro.sample(f"{q.name}_z", dist.Normal(0.0, 1.0))
-        values[q.name] = numpyro.deterministic(q.name, q.natural(q.centre + q.single_sd * z))
+        z = jnp.asarray(numpyro.sample(f"{q.name}_z", dist.Normal(0.0, 1.0)))
+        values[q.name] = q.natural(q.centre + q.single_sd * z)
+        numpyro.deterministic(q.name, values[q.name])
     _score(model, values, data)
 
 
@@ -142,9 +145,9 @@ def prior_draws(model: Model, key: Array, count: int) -> dict[str, Array]:
     draws = {}
     for k, q in enumerate(model.free):
         here = jax.random.normal(jax.random.fold_in(key, k), (3, count))
-        centre = q.centre + q.prior_sd * here[0]
+        centre = q.centre + q.sd * here[0]
         if q.individual:
-            sd = q.between * jnp.exp(q.between_spread * here[1])
+            sd = q.iiv * jnp.exp(q.between_spread * here[1])
             draws[f"{q.name}_typical"], draws[f"{q.name}_sd"] = q.natural(centre), sd
             centre = centre + sd * here[2]
         draws[q.name] = q.natural(centre)

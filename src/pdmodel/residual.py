@@ -55,13 +55,19 @@ class Residual:
 
 
 SCATTER = Parameter(
-    "scatter", "1", 0.10, "relative scatter of a measured size around the course",
+    "scatter",
+    "1",
+    0.10,
+    "relative scatter of a measured size around the course",
     prior_sd=0.4,
     source="smooth fits to single lesions give 0.15 to 0.19 with misfit included "
     "(doi:10.1371/journal.pcbi.1009822, own analysis); sums of several lesions scatter less",
 )
 READER = Parameter(
-    "reader", "mm", 2.0, "scatter in mm, which dominates in small lesions",
+    "reader",
+    "mm",
+    2.0,
+    "scatter in mm, which dominates in small lesions",
     source="assumption: fixed; rounding to whole mm and differences between readers",
 )
 

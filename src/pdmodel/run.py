@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +21,7 @@ import xarray as xr
 
 from pdmodel.data import Cohort, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedule
-from pdmodel.errors import RunError
+from pdmodel.errors import PdmodelError, RunError
 from pdmodel.fit import Fit
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
@@ -97,9 +97,8 @@ def load(folder: Path | str) -> Fit:
                 f"{path} is damaged or was changed: its checksum differs from the manifest's. "
                 "Run 'pdmodel fit' again with --overwrite."
             )
-    cohort = _cohort_in(json.loads((folder / COHORT).read_text("utf-8")))
-    with xr.open_datatree(folder / POSTERIOR, engine="h5netcdf") as tree:
-        tree = tree.load()
+    cohort = _understood(folder / COHORT, _cohort_in)
+    tree = _understood(folder / POSTERIOR, _tree_in)
     parts = manifest["model"]
     model = Model(
         mechanism(parts["mechanism"]),
@@ -118,12 +117,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(
             f"{folder} has no {MANIFEST}: it is no run folder, or the fit did not finish."
         )
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-        schema = manifest["schema"]
-    except (ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{path} is damaged and cannot be read; fit again.") from problem
-    if schema > SCHEMA:
+    manifest = _understood(path, lambda path: _entries(json.loads(path.read_text("utf-8"))))
+    if manifest["schema"] > SCHEMA:
         raise RunError(
             f"{folder} was written by a later version of pdmodel "
             f"({manifest.get('versions', {}).get('pdmodel', 'unknown')}); update pdmodel."
@@ -147,12 +142,12 @@ def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
             raise RunError(
                 f"The folder {folder} is not empty; choose another with -o, or add --overwrite."
             )
-        if foreign := sorted(set(os.listdir(folder)) - {POSTERIOR, COHORT, MANIFEST, "plots"}):
-            found = [name for name in foreign if not name.endswith((".csv", ".html", ".nc"))]
-            if found and not (folder / MANIFEST).exists():
-                raise RunError(
-                    f"The folder {folder} holds {found[0]!r} and no run; it is not overwritten."
-                )
+        names = {path.name for path in folder.iterdir()} - {POSTERIOR, COHORT, MANIFEST, "plots"}
+        foreign = sorted(name for name in names if not name.endswith((".csv", ".html", ".nc")))
+        if foreign and not (folder / MANIFEST).exists():
+            raise RunError(
+                f"The folder {folder} holds {foreign[0]!r} and no run; it is not overwritten."
+            )
         (folder / MANIFEST).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,17 +160,39 @@ def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
 
 def whole(path: Path, content: bytes) -> None:
     """Write a file in full under another name, flush it to disk, then rename it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-        draft.write(content)
-        draft.flush()
-        os.fsync(draft.fileno())
-    Path(draft.name).replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        draft = Path(scratch) / path.name
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
 
 
 def checksum(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _understood[T](path: Path, read: Callable[[Path], T]) -> T:
+    """Read a file by `read`; RunError if it holds something else than it should."""
+    try:
+        return read(path)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, PdmodelError) as problem:
+        raise RunError(f"{path} is damaged and cannot be read; fit again.") from problem
+
+
+def _entries(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Look whether a manifest has what this version writes, unless it is of a later one."""
+    if manifest["schema"] <= SCHEMA and not manifest["sha256"].keys() >= {COHORT, POSTERIOR}:
+        raise ValueError("checksums are missing")
+    return manifest
+
+
+def _tree_in(path: Path) -> xr.DataTree:
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
 
 
 def _model_out(model: Model) -> dict[str, Any]:
@@ -208,7 +225,9 @@ def _cohort_out(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def _cohort_in(stored: Mapping[str, Any]) -> Cohort:
+def _cohort_in(path: Path) -> Cohort:
+    stored = json.loads(path.read_text("utf-8"))
+
     def patient(p: Mapping[str, Any]) -> Patient:
         return Patient(
             p["id"], p["study"], p["arm"],

@@ -57,7 +57,9 @@ def labelled_tree(
     groups = {
         "posterior": _dataset(values, (*sampled, "patient"), {"patient": list(cohort.keys)}),
         "sample_stats": _dataset(_statistics(drawn), sampled),
-        "log_likelihood": _dataset({"size_mm": terms[:, :, patient, visit]}, (*sampled, "obs"), scans),
+        "log_likelihood": _dataset(
+            {"size_mm": terms[:, :, patient, visit]}, (*sampled, "obs"), scans
+        ),
         "observed_data": _dataset(
             {"size_mm": seen, "censored": np.asarray(data.scans.censored)[patient, visit]},
             ("obs",), scans,
@@ -65,7 +67,10 @@ def labelled_tree(
         "prior": _dataset({k: np.asarray(v)[None] for k, v in prior.items()}, sampled),
     }  # fmt: skip
     if figures:
-        groups["integration"] = _dataset(figures, ("patient",), {"patient": list(cohort.keys)})
+        checks = {"error_nats": ("check", figures["error_nats"])}
+        rest = {name: value for name, value in figures.items() if name not in checks}
+        integration = _dataset(rest, ("patient",), {"patient": list(cohort.keys)})
+        groups["integration"] = integration.assign(checks)
     for group in ("posterior", "prior"):
         _describe(groups[group], model.free)
     groups["observed_data"]["size_mm"].attrs["unit"] = "mm"
@@ -111,7 +116,7 @@ def _statistics(drawn: Draws) -> dict[str, np.ndarray]:
         "lp": np.sum, "energy": np.sum,
     }  # fmt: skip
     return {
-        name: value if value.ndim == 2 else joined[name](value, axis=2)  # noqa: PLR2004
+        name: value if value.ndim == 2 else joined[name](value, axis=2)
         for name, value in drawn.statistics.items()
     }
 

@@ -10,11 +10,17 @@ from pdmodel.parameter import Parameter
 from pdmodel.pharmacokinetics import TwoCompartment
 
 TISSUE_RATIO = Parameter(
-    "tissue_ratio", "1", 0.2, "free antibody in tumor interstitium per plasma concentration",
+    "tissue_ratio",
+    "1",
+    0.2,
+    "free antibody in tumor interstitium per plasma concentration",
     source="assumption: fixed working value, range 0.1 to 0.3; no measurement found",
 )
 HALF_OCCUPANCY = Parameter(
-    "half_occupancy", "mg/L", 0.54, "free concentration at half of the maximal PD-1 blockade",
+    "half_occupancy",
+    "mg/L",
+    0.54,
+    "free concentration at half of the maximal PD-1 blockade",
     source="fixed: functional engagement of pembrolizumab, IC50 0.535 mg/L "
     "(doi:10.1002/psp4.12132), taken for PD-L1 antibodies too; labelled doses saturate it, so "
     "sizes cannot inform it (doi:10.1002/psp4.12140)",

@@ -12,11 +12,17 @@ from pdmodel.units import mg_per_litre
 
 PARAMETERS = (
     Parameter(
-        "tissue_ratio", "1", 0.2, "free antibody in tumor interstitium per plasma concentration",
+        "tissue_ratio",
+        "1",
+        0.2,
+        "free antibody in tumor interstitium per plasma concentration",
         source="assumption: fixed working value, range 0.1 to 0.3; no measurement found",
     ),
     Parameter(
-        "half_occupancy", "mg/L", mg_per_litre(18.2), "free concentration at half occupancy",
+        "half_occupancy",
+        "mg/L",
+        mg_per_litre(18.2),
+        "free concentration at half occupancy",
         source="fixed: binding constant of anti-CTLA-4, 18.2 nM (doi:10.3389/fphar.2023.1163432)",
     ),
 )

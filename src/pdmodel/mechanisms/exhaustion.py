@@ -28,66 +28,109 @@ LOG_BURDEN_LIMIT = 60.0
 
 PARAMETERS = (
     Parameter(
-        "baseline", "mm", 50.0, "size at the first scan",
-        prior_sd=0.5, between=0.58, between_spread=0.3,
+        "baseline",
+        "mm",
+        50.0,
+        "size at the first scan",
+        prior_sd=0.5,
+        between=0.58,
+        between_spread=0.3,
         source="between the median of one target lesion, 38 mm (doi:10.1371/journal.pcbi.1009822), "
         "and of the SLD in OAK, 65 mm (doi:10.1038/s41591-018-0134-3); spread from the same",
     ),
     Parameter(
-        "growth", "1/day", per_day(0.030), "gross growth rate of the diameter without immune kill",
-        prior_sd=0.5, between=0.8,
-        source="typical: 0.007/day of volume for NSCLC (doi:10.3389/fphar.2023.1163432) to 0.03/week "
-        "of diameter in OAK; spread: growth rates of a GSF fit to doi:10.1371/journal.pcbi.1009822",
+        "growth",
+        "1/day",
+        per_day(0.030),
+        "gross growth rate of the diameter without immune kill",
+        prior_sd=0.5,
+        between=0.8,
+        source="typical: from 0.007/day of volume for NSCLC (doi:10.3389/fphar.2023.1163432) to "
+        "0.03/week of diameter in OAK; spread: growth rates of a GSF fit to "
+        "doi:10.1371/journal.pcbi.1009822",
     ),
     Parameter(
-        "kill", "1", 0.25, "immune kill before treatment, as a fraction of gross growth",
-        transform="logit", prior_sd=1.0, between=1.2,
+        "kill",
+        "1",
+        0.25,
+        "immune kill before treatment, as a fraction of gross growth",
+        transform="logit",
+        prior_sd=1.0,
+        between=1.2,
         source="tuned by hand so that simulated response and progression resemble the atezolizumab "
         "arm of OAK (doi:10.1016/S0140-6736(16)32517-X); no independent source",
     ),
     Parameter(
-        "waning", "1/day", per_day(0.02), "rate at which exhaustion becomes irreversible",
+        "waning",
+        "1/day",
+        per_day(0.02),
+        "rate at which exhaustion becomes irreversible",
         prior_sd=0.7,
         source="assumption: tuned by hand to relapses of responders in OAK; no independent source",
     ),
     Parameter(
-        "exhaustion", "1/day", per_day(0.5), "rate at which effectors become exhausted, V = 1",
+        "exhaustion",
+        "1/day",
+        per_day(0.5),
+        "rate at which effectors become exhausted, V = 1",
         source="fixed: between 0.32/week (doi:10.1038/s41540-024-00336-6) and 0.7/week "
         "(doi:10.3389/fphar.2023.1163432); not learnt from sizes",
     ),
     Parameter(
-        "exhausted_ratio", "1", 1.5, "exhausted to effector cells before treatment",
+        "exhausted_ratio",
+        "1",
+        1.5,
+        "exhausted to effector cells before treatment",
         source="assumption: fixed, weakly supported by fractions of exhausted tumor-infiltrating "
         "cells; not learnt from sizes",
     ),
     Parameter(
-        "reinvigoration", "1/day", per_day(0.7), "return of exhausted cells under full blockade",
+        "reinvigoration",
+        "1/day",
+        per_day(0.7),
+        "return of exhausted cells under full blockade",
         source="fixed: proliferation peaks within 1 to 3 weeks of blockade "
         "(PMC6699626); sensitivity 0.35 to 1.4 per week",
     ),
     Parameter(
-        "loss", "1/day", per_day(0.30), "loss of effector cells",
+        "loss",
+        "1/day",
+        per_day(0.30),
+        "loss of effector cells",
         source="fixed: 0.0412/day (doi:10.1007/BF02460644), 0.045/day "
         "(doi:10.1038/s41540-024-00336-6)",
     ),
     Parameter(
-        "block", "1", 0.9, "largest fraction of exhaustion that blockade prevents",
+        "block",
+        "1",
+        0.9,
+        "largest fraction of exhaustion that blockade prevents",
         transform="logit",
         source="fixed: maximal effect of pembrolizumab on exhaustion "
         "(doi:10.1186/s12967-019-2081-2)",
     ),
     Parameter(
-        "antigen_half", "1", 1.0, "relative burden at which antigen drives half-maximal exhaustion",
+        "antigen_half",
+        "1",
+        1.0,
+        "relative burden at which antigen drives half-maximal exhaustion",
         source="assumption: fixed",
     ),
     Parameter(
-        "fixed_fraction", "1", 0.0, "fraction of exhaustion that is irreversible at the start",
+        "fixed_fraction",
+        "1",
+        0.0,
+        "fraction of exhaustion that is irreversible at the start",
         transform="identity",
         source="assumption: fixed at none in the core model",
     ),
     Parameter(
-        "priming_gain", "1", 0.8, "relative gain of effector inflow under full CTLA-4 blockade",
-        prior_sd=0.5, needs="ctla4_block",
+        "priming_gain",
+        "1",
+        0.8,
+        "relative gain of effector inflow under full CTLA-4 blockade",
+        prior_sd=0.5,
+        needs="ctla4_block",
         source="assumption, wide: set so that simulated response resembles nivolumab with and "
         "without ipilimumab in CheckMate-067 (doi:10.1056/NEJMoa1910836)",
     ),
@@ -139,7 +182,7 @@ def inflow(time: Array, s: State, p: Values, a: Actions) -> tuple[Array, Array]:
     return arriving, jnp.zeros_like(arriving)
 
 
-def flow(step: Array, s: State, mean: State, p: Values, a: Actions) -> State:  # noqa: ARG001
+def flow(step: Array, s: State, mean: State, p: Values, a: Actions) -> State:
     """Move the burden by a step with the effectors at their mean."""
     moved = s["log_burden"] + step * 3.0 * p["growth"] * (1.0 - p["kill"] * mean["effector"])
     return {"log_burden": jnp.clip(moved, -LOG_BURDEN_LIMIT, LOG_BURDEN_LIMIT)}

@@ -3,24 +3,48 @@
 A size that was too small to measure stands at its limit, so that its change is "at most" that.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from pdmodel.data import Cohort, Patient
-from pdmodel.response import Rule, baseline_index, best_change, best_response, visit_responses
+from pdmodel.plot.style import CLASSES, RESPONSES, Look
+from pdmodel.response import (
+    RULES,
+    Rule,
+    baseline_index,
+    best_change,
+    best_response,
+    visit_responses,
+)
 
 
 def best_responses(cohort: Cohort, rule: Rule) -> dict[str, str]:
     """Best response of the scans of each patient ("CR", "PR", "SD", "PD", "NE"), by key."""
-    return {
-        p.key: best_response(visit_responses(p.day, p.size_mm, rule)) for p in cohort.patients
-    }
+    return {p.key: best_response(visit_responses(p.day, p.size_mm, rule)) for p in cohort.patients}
 
 
 def label_of(labels: pd.DataFrame) -> dict[str, str]:
     """Give the label of each patient by key, from the table that `classify` gives."""
     named = zip(labels["study"], labels["patient_id"], labels["label"], strict=True)
     return {f"{study}/{id_}" if study else str(id_): str(label) for study, id_, label in named}
+
+
+class Groups(NamedTuple):
+    """Which group each patient is in, by key; how groups look, by name; what groups them."""
+
+    of: dict[str, str]
+    looks: Mapping[str, Look]
+    by: str
+
+
+def grouped(cohort: Cohort, labels: pd.DataFrame | None, rule: str) -> Groups:
+    """Group patients by their label, or by the best response of their scans."""
+    if labels is None:
+        return Groups(best_responses(cohort, RULES[rule]), RESPONSES, "best response")
+    return Groups(label_of(labels), CLASSES, "label of the model")
 
 
 def percent_change(cohort: Cohort) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from pdmodel.plot.style import (
     SIZE_AXIS,
     SMALL,
     VERMILLION,
+    WIDTH,
     dress,
     key_below,
     line_of,
@@ -90,8 +91,12 @@ def patient_pages(
     rule: str = "sitc2020",
     draws: int = 400,
     seed: int = 0,
+    small: bool = False,
 ) -> Iterator[Figure]:
-    """Draw several patients, solving the courses of all at once; options as in `plot_patient`."""
+    """Draw several patients, solving the courses of all at once.
+
+    Options are those of `plot_patient`; `small` figures stand two abreast and have no legend.
+    """
     chosen = [fit.cohort[name] for name in patients]
     if not chosen:
         return
@@ -100,29 +105,32 @@ def patient_pages(
     days = np.linspace(first, max(last, first + 1.0), GRID)
     keys = [p.key for p in chosen]
     courses = latent_courses(fit, _with_edges(days, chosen), patients=keys, draws=draws)
-    scans = predict(fit, days[::EVERY], patients=keys, draws=10 * draws, seed=seed)
+    ends = {p.key: p.last_day + AHEAD_DAYS if until is None else until for p in chosen}
+    sparse = np.unique([*days[::EVERY], *(p.start_day for p in chosen), *ends.values()])
+    scans = predict(fit, sparse, patients=keys, draws=10 * draws, seed=seed)
     names = names_of(fit.cohort)
     for p in chosen:
-        mine = scans[(scans["patient_id"] == p.id) & (scans["study"] == p.study)]
-        end = p.last_day + AHEAD_DAYS if until is None else until
-        seen = courses.sel(patient=p.key, day=(days >= p.start_day) & (days <= end))
-        mine = mine[mine["day"] <= end + (days[EVERY] - days[0])]
-        yield _draw(_Page(p, names[p.key], fit.cohort.size_kind, seen, mine, RULES[rule]))
+        mine = scans.loc[(scans["patient_id"] == p.id) & (scans["study"] == p.study)]
+        end = ends[p.key]
+        seen = courses.sel(patient=p.key, day=slice(p.start_day, end))
+        mine = mine.loc[mine["day"] <= end]
+        given = _Page(p, names[p.key], fit.cohort.size_kind, seen, mine, RULES[rule])
+        yield _draw(given, small=small)
 
 
 def _with_edges(days: np.ndarray, patients: Sequence[Patient]) -> np.ndarray:
     """Add the ends of the patients' courses, and both ends of their first infusions."""
-    edges = [[p.start_day, p.last_day] for p in patients]
-    for given in (one for p in patients for one in p.regimens.values() if len(one)):
-        edges.append([given.start[0], given.start[0] + given.duration[0]])
-    return np.unique(np.concatenate([days, *edges]))
+    given = [one for p in patients for one in p.regimens.values() if len(one)]
+    ends = [(one.start[0], one.start[0] + one.duration[0]) for one in given]
+    courses = [(p.start_day, p.last_day) for p in patients]
+    return np.unique(np.concatenate([days, *courses, *ends]))
 
 
-def _draw(given: _Page) -> Figure:
+def _draw(given: _Page, *, small: bool = False) -> Figure:
     states = [str(n) for n in given.courses if _is_state(given.courses, str(n))]
     actions = [n for n in VOCABULARY if n in given.courses and bool((given.courses[n] > 0).any())]
     heights = [3.2, *([1.5] if states else []), *([1.1] if actions else [])]
-    figure = page(sum(heights) + 1.2)
+    figure = page(sum(heights) + (0.4 if small else 1.2), 0.7 * WIDTH if small else WIDTH)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
     rest = iter(axes[:, 0])
     handles = _sizes(next(rest), given)
@@ -134,7 +142,8 @@ def _draw(given: _Page) -> Figure:
     for ax in axes[:, 0]:
         ax.axvline(given.patient.last_day, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
     figure.align_ylabels()
-    key_below(figure, handles, 3)
+    if not small:
+        key_below(figure, handles, 3)
     return figure
 
 
@@ -145,11 +154,22 @@ def _is_state(courses: xr.Dataset, name: str) -> bool:
 
 def _bands(ax: Axes, courses: xr.DataArray, colour: str, line: str | tuple) -> None:
     """Draw the median and the 50 % and 90 % bands over draws."""
-    cuts = courses.quantile([0.05, 0.25, 0.5, 0.75, 0.95], "draw", skipna=True).to_numpy()
+    cuts = _cuts(courses, [0.05, 0.25, 0.5, 0.75, 0.95])
     day = courses["day"].to_numpy()
     ax.fill_between(day, cuts[0], cuts[4], color=colour, alpha=0.22, linewidth=0)
     ax.fill_between(day, cuts[1], cuts[3], color=colour, alpha=0.35, linewidth=0)
     ax.plot(day, cuts[2], color=colour, linestyle=line, linewidth=1.6)
+
+
+def _cuts(courses: xr.DataArray, at: list[float]) -> np.ndarray:
+    """Quantiles over the draws that were solved (quantile, day); nan if none was."""
+    solved = courses.transpose("draw", "day").to_numpy()
+    solved = solved[np.isfinite(solved).all(axis=1)]
+    return (
+        np.quantile(solved, at, axis=0)
+        if len(solved)
+        else np.full((len(at), *courses["day"].shape), np.nan)
+    )
 
 
 def _sizes(ax: Axes, given: _Page) -> list:
@@ -199,9 +219,9 @@ def _band_keys() -> list:
 def _top(given: _Page) -> float:
     """Upper limit of the sizes: what was seen and the middle of what is expected."""
     seen = [given.patient.size_mm.max(), thresholds(given.patient, given.rule)["progression_mm"]]
-    central = float(given.courses["size_mm"].quantile(0.75, "draw", skipna=True).max())
+    central = float(np.max(_cuts(given.courses["size_mm"], [0.75]), initial=0.0))
     highest = max(np.max(seen[0]), seen[1].max() if len(seen[1]) else 0.0)
-    return 1.18 * max(highest, min(central, 2.5 * highest))
+    return 1.18 * max(highest, np.fmin(central, 2.5 * highest))
 
 
 def _recist(ax: Axes, given: _Page) -> list:
@@ -249,8 +269,8 @@ def _states(ax: Axes, given: _Page, states: list[str]) -> None:
         _bands(ax, given.courses[name], colour, line)
         ax.plot([], [], color=colour, linestyle=line, label=f"{plain(name)} cells, median")
     ax.legend(fontsize=SMALL, frameon=False, loc="upper right", ncols=len(states))
-    highest = max(float(given.courses[n].quantile(0.95, "draw").max()) for n in states)
-    ax.set_ylim(0.0, 1.25 * highest)
+    highest = np.max([_cuts(given.courses[n], [0.95]) for n in states])
+    ax.set_ylim(0.0, 1.25 * (highest if np.isfinite(highest) else 1.0))
     dress(ax, y="T cells, relative to\neffectors before\ntreatment")
 
 

@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import Image
 
 from pdmodel.data import Cohort
 from pdmodel.data.cohort import SizeKind
@@ -17,17 +18,20 @@ from pdmodel.data.cohort import SizeKind
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 """Okabe and Ito's palette."""
-GREY, PALE, INK = "#8C8C8C", "#E4E4E4", "#262626"
+GREY, PALE, INK, WHITE = "#8C8C8C", "#E4E4E4", "#262626", "#FFFFFF"
 WIDTH = 7.4
 """Inches; a page with margins."""
 SMALL, TEXT, HEAD = 7.5, 8.5, 10.0
 """Sizes of text, in points."""
-REPORT_DPI = 120
+REPORT_DPI, COLOURS = 120, 256
 LONGEST_NAME = 34
 SIZE_AXIS: Mapping[SizeKind, str] = {
     "sld": "Sum of longest diameters (mm)",
     "lesion": "Longest diameter of one lesion (mm)",
 }
+
+
+type LineStyle = Literal["-", "--", "-.", ":"] | tuple[float, tuple[float, ...]]
 
 
 class Look(NamedTuple):
@@ -36,9 +40,14 @@ class Look(NamedTuple):
     name: str
     colour: str
     hatch: str
-    line: str | tuple
+    line: LineStyle
     marker: str
     letter: str
+
+    @property
+    def ink(self) -> str:
+        """Colour where no outline or hatch shows the group: white cannot be seen on paper."""
+        return GREY if self.colour == WHITE else self.colour
 
 
 RESPONSES: Mapping[str, Look] = {
@@ -54,9 +63,9 @@ CLASSES: Mapping[str, Look] = {
     "early_loss": Look("response lost early", PURPLE, "xxxx", "-.", "v", "E"),
     "durable": Look("durable control", GREEN, "....", ":", "s", "D"),
     "not_determinable": Look("not determinable", "#C8C8C8", "", (0, (1, 3)), "d", "N"),
-    "undecided": Look("undecided", "#FFFFFF", "\\\\\\\\", "--", "o", "?"),
+    "undecided": Look("undecided", WHITE, "\\\\\\\\", "--", "o", "?"),
 }
-LINES: Sequence[tuple[str, str | tuple]] = (
+LINES: Sequence[tuple[str, LineStyle]] = (
     (BLUE, "-"),
     (VERMILLION, "--"),
     (GREEN, "-."),
@@ -69,7 +78,7 @@ LINES: Sequence[tuple[str, str | tuple]] = (
 """Colour and line of the first, second, ... of things that have no look of their own."""
 
 
-def line_of(place: int) -> tuple[str, str | tuple]:
+def line_of(place: int) -> tuple[str, LineStyle]:
     """Colour and line style by place, from the start again after the last."""
     return LINES[place % len(LINES)]
 
@@ -111,6 +120,24 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     ax.set_axisbelow(True)
 
 
+def response_lines(ax: Axes) -> None:
+    """Draw the changes from which RECIST speaks of response and, from the nadir, progression."""
+    for level, text in ((-30.0, "−30 %"), (20.0, "+20 %")):
+        ax.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        ax.annotate(
+            text, (1.003, level), xycoords=("axes fraction", "data"), va="center",
+            fontsize=SMALL, color=INK, annotation_clip=False,
+        )  # fmt: skip
+
+
+def corner(ax: Axes, text: str) -> None:
+    """Write a short note into the upper right corner."""
+    ax.annotate(
+        text, (1, 1), xycoords="axes fraction", ha="right", va="top", fontsize=SMALL, color=INK,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85},
+    )  # fmt: skip
+
+
 def heading(figure: Figure, title: str, below: str = "") -> None:
     """Say over a whole figure what it shows, with a smaller line of explanation."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=HEAD + 1, color=INK)
@@ -137,15 +164,22 @@ def patch(look: Look, name: str = "") -> Patch:
 def stroke(look: Look, name: str = "") -> Line2D:
     """Legend entry of a line that ends in a mark."""
     return Line2D(
-        [], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=4.5,
+        [], [], color=look.ink, linestyle=look.line, marker=look.marker, markersize=4.5,
         linewidth=1.4, label=name or look.name,
     )  # fmt: skip
 
 
 def png(figure: Figure, dpi: int = REPORT_DPI) -> bytes:
-    """Give a figure as the bytes of a PNG file."""
+    """Give a figure as the bytes of a PNG file of few colours, a third of the usual size."""
     buffer = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
         figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
-    return buffer.getvalue()
+    few = (
+        Image.open(buffer)
+        .convert("RGB")
+        .quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )  # rare colours stay what they are
+    small = BytesIO()
+    few.save(small, format="PNG", optimize=True)
+    return small.getvalue()

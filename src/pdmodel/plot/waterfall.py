@@ -8,26 +8,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pdmodel.fit import Fit
-from pdmodel.plot.change import best_responses, label_of, waterfall
+from pdmodel.plot.change import Groups, grouped, waterfall
 from pdmodel.plot.style import (
-    CLASSES,
     INK,
-    RESPONSES,
     SMALL,
+    corner,
     dress,
     key_below,
     names_of,
     page,
     patch,
+    response_lines,
 )
-from pdmodel.response import RULES
 
 HIGHEST = 100.0
 """Percent; taller bars are cut, and their height is written on them."""
 NAMED = 60
 """Up to so many patients, each is named below its bar."""
-HATCHED = 150
-"""Beyond so many, bars are too thin for hatches."""
+HATCHED = 120
+"""Beyond so many, bars are too thin for hatches, and each group has a row of ticks below."""
 
 
 def plot_waterfall(
@@ -47,75 +46,90 @@ def plot_waterfall(
     -------
     Figure
     """
-    table = waterfall(fit.cohort)
-    by_response = labels is None
-    groups = best_responses(fit.cohort, RULES[rule]) if by_response else label_of(labels)
-    looks = RESPONSES if by_response else CLASSES
-    figure = page(4.6)
-    ax = figure.subplots()
-    many = len(table) > HATCHED
-    for name, look in looks.items():
-        at = np.flatnonzero([groups[key] == name for key in table["patient"]])
-        ax.bar(
-            at, np.minimum(table["change"].to_numpy()[at], HIGHEST), color=look.colour,
-            hatch=None if many else look.hatch, edgecolor=INK, linewidth=0.1 if many else 0.5,
-            width=1.0 if many else 0.82,
-        )  # fmt: skip
-    _lines(ax)
-    _marks(ax, table)
-    names = names_of(fit.cohort)
-    _names(ax, [names[key] for key in table["patient"]])
+    table, groups = waterfall(fit.cohort), grouped(fit.cohort, labels, rule)
+    keys = table["patient"].tolist()
+    many = len(keys) > HATCHED
+    figure = page(5.0 if many else 4.6)
+    axes = figure.subplots(
+        1 + many, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + many]
+    )
+    ax: Axes = axes[0, 0]
+    _bars(ax, table, groups, many=many)
     missing = len(table.attrs["left_out"])
     note = f"; {missing} without a size to compare" if missing else ""
-    dress(
-        ax,
-        title=f"Best change of size from baseline, {len(table)} patients{note}",
-        y="Best change from baseline (%)",
-        x="" if len(table) <= NAMED else f"{len(table)} patients, sorted",
-    )  # fmt: skip
+    title = f"Best change of size from baseline, {len(keys)} patients{note}"
+    dress(ax, title=title, y="Best change from baseline (%)")
     ax.grid(visible=False, axis="x")
-    counts = {name: sum(groups[key] == name for key in table["patient"]) for name in looks}
-    shown: list[Artist] = [
-        patch(looks[name], f"{looks[name].name} ({n})") for name, n in counts.items() if n
-    ]
-    if table["at_most"].any():
-        arrow = {"marker": "v", "markersize": 4, "color": INK, "linestyle": ""}
-        shown.append(Line2D([], [], **arrow, label="at best too small to measure: at most this"))
-    key_below(figure, shown, 3)
+    if many:
+        _rows(axes[1, 0], keys, groups)
+    names = names_of(fit.cohort)
+    _named(axes[-1, 0], [names[key] for key in keys])
+    key_below(figure, _handles(table, groups, many=many), 3)
     return figure
 
 
-def _lines(ax: Axes) -> None:
-    for level in (-30.0, 20.0):
-        ax.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        ax.annotate(
-            f"{level:+.0f} %", (1.003, level), xycoords=("axes fraction", "data"), va="center",
-            fontsize=SMALL, color=INK, annotation_clip=False,
-        )  # fmt: skip
+def _bars(ax: Axes, table: pd.DataFrame, groups: Groups, *, many: bool) -> None:
+    """Draw bars, the lines of RECIST, and marks on what is cut or too small to measure."""
+    change = table["change"].to_numpy(float)
+    height = np.minimum(change, HIGHEST)
+    for name, look in groups.looks.items():
+        at = np.flatnonzero([groups.of[key] == name for key in table["patient"]])
+        if many:
+            ax.bar(at, height[at], 1.0, color=look.ink)
+        else:
+            ink = {"hatch": look.hatch, "edgecolor": INK, "linewidth": 0.5}
+            ax.bar(at, height[at], 0.82, color=look.colour, **ink)
+    response_lines(ax)
     ax.axhline(0.0, color=INK, linewidth=0.8)
-
-
-def _marks(ax: Axes, table: pd.DataFrame) -> None:
-    """Write the height on cut bars, and an arrow on sizes too small to measure."""
-    for at, change, at_most in zip(table.index, table["change"], table["at_most"], strict=True):
-        if change > HIGHEST:
-            ax.annotate(
-                f"+{change:.0f} %", (at, HIGHEST), xytext=(0, 2), textcoords="offset points",
-                ha="center", fontsize=SMALL - 1, rotation=90, color=INK,
-            )  # fmt: skip
-        if at_most:
-            ax.plot(at, change - 2.5, marker="v", markersize=3.5, color=INK, clip_on=False)
-    low = float(table["change"].min()) if len(table) else 0.0
-    high = float(table["change"].max()) if len(table) else 0.0
+    small = np.flatnonzero(table["at_most"])
+    if len(small):
+        ax.plot(small, change[small] - 2.5, "v", markersize=3.5, color=INK, clip_on=False)
+    cut = np.flatnonzero(change > HIGHEST)
+    if many and len(cut):
+        corner(ax, f"cut at +{HIGHEST:.0f} %: {len(cut)}")
+    for at in () if many else cut:
+        ax.annotate(
+            f"+{change[at]:.0f} %", (at, HIGHEST), xytext=(0, 2), textcoords="offset points",
+            ha="center", fontsize=SMALL - 1, rotation=90, color=INK,
+        )  # fmt: skip
+    low, high = np.min(change, initial=0.0), np.max(change, initial=0.0)
     ax.set_ylim(min(-40.0, low - 8.0), float(np.clip(high * 1.1, 30.0, HIGHEST * 1.2)))
     ax.set_xlim(-0.8, max(len(table), 1) - 0.2)
 
 
-def _names(ax: Axes, names: list[str]) -> None:
+def _rows(ax: Axes, keys: list[str], groups: Groups) -> None:
+    """Draw one row of ticks for each group, so that groups are told apart in grey."""
+    present = [name for name in groups.looks if any(groups.of[key] == name for key in keys)]
+    for row, name in enumerate(present):
+        at = np.flatnonzero([groups.of[key] == name for key in keys])
+        ax.vlines(at, row - 0.38, row + 0.38, color=INK, linewidth=0.5)
+    ax.set_ylim(len(present) - 0.4, -0.6)
+    dress(ax)
+    ax.grid(visible=False)
+    ax.set_yticks(range(len(present)), [groups.looks[name].name for name in present])
+
+
+def _named(ax: Axes, names: list[str]) -> None:
     if len(names) > NAMED:
         ax.set_xticks([])
+        ax.set_xlabel(f"{len(names)} patients, sorted", fontsize=SMALL + 1, color=INK)
         return
     size = SMALL - 1 if len(names) <= NAMED // 2 else SMALL - 2.5
     ax.set_xticks(range(len(names)), names, rotation=90)
     for text in ax.get_xticklabels():
         text.set_fontsize(size)
+
+
+def _handles(table: pd.DataFrame, groups: Groups, *, many: bool) -> list[Artist]:
+    handles: list[Artist] = []
+    for name, look in groups.looks.items():
+        count = sum(groups.of[key] == name for key in table["patient"])
+        flat = look._replace(hatch="", colour=look.ink)
+        if count:
+            handles.append(patch(flat if many else look, f"{look.name} ({count})"))
+    if table["at_most"].to_numpy(bool).any():
+        told = "at best too small to measure: at most this"
+        handles.append(
+            Line2D([], [], marker="v", markersize=4, color=INK, linestyle="", label=told)
+        )
+    return handles

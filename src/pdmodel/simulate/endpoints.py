@@ -2,10 +2,12 @@
 
 A mean over virtual patients is uncertain because the population is (patients of one posterior draw
 are alike) and because there are finitely many of them. The two are told apart by the analysis of
-variance between and within the draws (Searle, Casella, McCulloch 1992,
-doi:10.1002/9780470316856, chapter 3).
+variance between and within the draws, taking the posterior mean of the variance between them under
+a flat prior of the log of the total, which cannot be negative (Box and Tiao 1973, chapter 5,
+doi:10.1002/9781118033197). With few patients a draw that leans to the wide side.
 """
 
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -155,11 +157,30 @@ def mean(x: np.ndarray, group: np.ndarray) -> Mean:
         error = float(np.sqrt(x.var(ddof=1) / n))
         return Mean(n, float(middle), error, error)
     within /= n - groups
-    between = np.sum(count * (total / count - middle) ** 2) / (groups - 1)
+    squares = np.sum(count * (total / count - middle) ** 2)
     typical_count = (n - np.sum(count**2) / n) / (groups - 1)
-    between = max((between - within) / typical_count, 0.0)
+    between = _beyond(squares, groups - 1, within) / typical_count
     error = between * np.sum(count**2) / n**2 + within / n
     return Mean(n, float(middle), float(np.sqrt(between + error)), float(np.sqrt(error)))
+
+
+def _beyond(squares: float, freedom: int, floor: float) -> float:
+    """Posterior mean of a variance in excess of a floor that it cannot be below.
+
+    Parameters
+    ----------
+    squares, freedom : float, int
+        Sum of squares, that in units of the variance is chi-squared, and its degrees of freedom.
+    floor : float
+    """
+    if freedom <= 2 or floor <= 0:
+        return max(squares / freedom - floor, 0.0)
+    most = squares / floor
+    below = stats.chi2.cdf(most, freedom)
+    if below < sys.float_info.min:  # the limit of no squares at all
+        return 2.0 * floor / (freedom - 2)
+    ratio = stats.chi2.cdf(most, freedom - 2) / below
+    return float(squares / (freedom - 2) * ratio - floor)
 
 
 def progression_free(day: np.ndarray, progressed: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import gammaln
 
-from pdmodel.likelihood import Evidence, log_likelihood
+from pdmodel.likelihood import Evidence, expected_sizes, log_likelihood, scan_terms
 from pdmodel.model import Model
 from pdmodel.population import FAILED, Picture, blank
 
@@ -29,7 +29,7 @@ WIDER = 1.3
 RESAMPLED = 8
 
 
-class Start(NamedTuple):
+class Look(NamedTuple):
     """Where sampling begins, on transformed scales.
 
     Attributes
@@ -67,11 +67,27 @@ def _named(model: Model, effects: Array, shared: Array) -> dict[str, Array]:
 
 
 def per_patient(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
+    """Log-likelihood of each patient at its effects, shape (patients,)."""
     terms, ok = log_likelihood(model, _named(model, effects, shared), data)
     return jnp.where(ok, jnp.sum(terms, axis=1), FAILED)
 
 
+def per_patient_each(model: Model, data: Evidence, effects: Array, several: Array) -> Array:
+    """Log-likelihoods at several values of what only the residual shares, (several, patients).
+
+    The courses are solved once, at the first of them.
+    """
+    expected, ok = expected_sizes(model, _named(model, effects, several[0]), data)
+
+    def one(shared: Array) -> Array:
+        terms = scan_terms(model, _named(model, effects, shared), data, expected, ok)
+        return jnp.where(ok, jnp.sum(terms, axis=1), FAILED)
+
+    return jax.vmap(one)(several)
+
+
 def log_normal(at: Array, centre: Array, sd: Array) -> Array:
+    """Log density of independent normals, less half log 2 pi each; sums over the last axis."""
     return jnp.sum(-0.5 * ((at - centre) / sd) ** 2 - jnp.log(sd), axis=-1)
 
 
@@ -102,7 +118,7 @@ def _tempered(log_weight: Array) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnums=0)
-def explored(model: Model, data: Evidence, key: Array, at: Start) -> tuple[Array, Array, Array]:
+def explored(model: Model, data: Evidence, key: Array, at: Look) -> tuple[Array, Array, Array]:
     """Draw nodes for every patient and weigh them.
 
     Returns
@@ -119,9 +135,7 @@ def explored(model: Model, data: Evidence, key: Array, at: Start) -> tuple[Array
     near = at.mean + jnp.einsum("pij,npj->npi", root, z * tail)
     far = at.centre + at.sd * jax.random.normal(k3, (NODES - half, patients, d))
     nodes = jnp.concatenate([near, far])
-    likelihood = jax.lax.map(
-        lambda e: per_patient(model, data, e, at.shared), nodes, batch_size=16
-    )
+    likelihood = jax.lax.map(lambda e: per_patient(model, data, e, at.shared), nodes, batch_size=16)
     inverse = jnp.linalg.inv(root)
     back = jnp.einsum("pij,npj->npi", inverse, nodes - at.mean)
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
@@ -135,7 +149,7 @@ def explored(model: Model, data: Evidence, key: Array, at: Start) -> tuple[Array
 def _shared_step(model: Model, data: Evidence, drawn: Array, shared: Array) -> Array:
     """Move the shared parameters one damped Newton step, averaged over drawn effects."""
     prior_centre = jnp.array([q.centre for q in model.shared])
-    prior_sd = jnp.array([q.prior_sd for q in model.shared])
+    prior_sd = jnp.array([q.sd for q in model.shared])
 
     def value(z: Array) -> Array:
         at = prior_centre + prior_sd * z
@@ -151,12 +165,12 @@ def _shared_step(model: Model, data: Evidence, drawn: Array, shared: Array) -> A
     return prior_centre + prior_sd * (z + jnp.clip(move, -1.0, 1.0))
 
 
-def climbed(model: Model, data: Evidence, at: Start, key: Array) -> Start:
+def climbed(model: Model, data: Evidence, at: Look, key: Array) -> Look:
     """Move the population one EM step up, from the patients' weighted nodes."""
     own, n = model.individual, data.patients
     prior_centre = jnp.array([q.centre for q in own])
-    prior_sd = jnp.array([q.prior_sd for q in own])
-    between = jnp.array([q.between for q in own])
+    prior_sd = jnp.array([q.sd for q in own])
+    between = jnp.array([q.iiv for q in own])
     loose = jnp.array([q.between_spread for q in own])
     drawn = jax.random.categorical(key, jnp.log(at.weight), 0, shape=(RESAMPLED, n))
     drawn = jnp.take_along_axis(at.nodes, drawn[..., None], axis=0)
@@ -171,7 +185,7 @@ def climbed(model: Model, data: Evidence, at: Start, key: Array) -> Start:
     )
 
 
-def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> Start:
+def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> Look:
     """Explore every patient and find a start for the population.
 
     Parameters
@@ -184,14 +198,14 @@ def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> St
 
     Returns
     -------
-    Start
+    Look
         A start and a picture, not an estimate.
     """
     own = model.individual
     prior_centre = jnp.array([q.centre for q in own])
-    between = jnp.array([q.between for q in own])
+    between = jnp.array([q.iiv for q in own])
     n, d = data.patients, len(own)
-    at = Start(
+    at = Look(
         prior_centre, between, jnp.array([q.centre for q in model.shared]),
         jnp.tile(prior_centre, (n, 1)), jnp.tile(jnp.diag(between**2), (n, 1, 1)),
         blank(model, n), jnp.zeros(n), jnp.zeros((NODES, n, d)), jnp.zeros((NODES, n)),
@@ -214,7 +228,7 @@ def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> St
     return at._replace(picture=_likelihood_part(at))
 
 
-def _likelihood_part(at: Start) -> Picture:
+def _likelihood_part(at: Look) -> Picture:
     """Take the population's normal out of the patients' moments."""
     prior = jnp.diag(at.sd**-2)
     scale = at.sd[:, None] * at.sd
@@ -226,7 +240,7 @@ def _likelihood_part(at: Start) -> Picture:
 
 
 @partial(jax.jit, static_argnums=0)
-def tilted(model: Model, data: Evidence, at: Start) -> Array:
+def tilted(model: Model, data: Evidence, at: Look) -> Array:
     """How patients' means move with each shared parameter: covariance with the score.
 
     Returns
@@ -237,7 +251,7 @@ def tilted(model: Model, data: Evidence, at: Start) -> Array:
     off = nodes - at.mean
     columns = []
     for k, q in enumerate(model.shared):
-        step = 0.1 * q.prior_sd * jnp.eye(len(at.shared))[k]
+        step = 0.1 * q.sd * jnp.eye(len(at.shared))[k]
         ends = [
             jax.lax.map(
                 lambda e, to=at.shared + sign * step: per_patient(model, data, e, to),
@@ -245,7 +259,7 @@ def tilted(model: Model, data: Evidence, at: Start) -> Array:
             )
             for sign in (1.0, -1.0)
         ]  # fmt: skip
-        score = (ends[0] - ends[1]) / (0.2 * q.prior_sd)
+        score = (ends[0] - ends[1]) / (0.2 * q.sd)
         columns.append(jnp.einsum("np,npi,np->pi", weight, off, score))
     empty = jnp.zeros((*at.mean.shape, 0))
     return jnp.stack(columns, axis=2) if columns else empty

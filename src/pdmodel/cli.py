@@ -1,0 +1,300 @@
+"""The command line: what a clinician types is handed on to the public functions."""
+
+import json
+from inspect import signature
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pdmodel import shell
+from pdmodel.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from pdmodel.fit import Fit
+
+Pooling = Literal["partial", "none"]
+Method = Literal["nuts", "nuts-joint"]
+Published = Literal["laleh2022"]
+PICTURES = (".png", ".svg", ".pdf")
+
+app = typer.Typer(
+    cls=shell.Shell, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+data = typer.Typer(no_args_is_help=True, help="Fetch the published sizes, or say where they are.")
+app.add_typer(data, name="data")
+
+
+@app.callback()
+def everywhere(
+    told: Annotated[
+        bool, typer.Option("--version", callback=shell.say_version, is_eager=True, help="Say it.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Tell who resists PD-1 blockade, and how, from tumor sizes."""
+    del told, debug  # `say_version` and `Shell` look at them
+
+
+@app.command()
+def demo(output: shell.Output = Path("demo"), seed: shell.Seed = 1) -> None:
+    """Go the whole way on the embedded, simulated cohort, in some minutes."""
+    _float64()
+    from pdmodel.demo import run
+    from pdmodel.progress import shown
+
+    run(output, seed=seed, report=typer.echo, watch=shown)
+
+
+@app.command()
+def check(
+    sizes: shell.Sizes, doses: shell.Doses = None, regimen: shell.Regimens = None,
+    layout: shell.Layout = "long", arm: shell.Arms = None, size_kind: shell.SizeKind = None,
+    as_json: shell.AsJson = False,
+) -> None:  # fmt: skip
+    """List every problem of the tables; exit 1 if any is an error."""
+    from pdmodel.data import check_tables
+
+    notes = check_tables(sizes, doses, **shell.request(regimen, layout, arm, size_kind))
+    if as_json:
+        typer.echo(json.dumps([note._asdict() for note in notes], indent=1))
+    for note in () if as_json else notes:
+        who = f" [patient {note.patient}]" if note.patient and note.line else ""
+        typer.echo(f"{note.severity}: {note.message}{who}")
+    if any(note.severity == "error" for note in notes):
+        raise typer.Exit(shell.UNFIT)
+    if not as_json:
+        typer.echo(f"{sizes} can be used.")
+
+
+@app.command()
+def fit(
+    sizes: shell.Sizes, output: shell.Output, doses: shell.Doses = None,
+    regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
+    size_kind: shell.SizeKind = None,
+    model: Annotated[str, typer.Option(help="Mechanism or curve, by name.")] = "exhaustion",
+    residual: shell.Residual = "student_t",
+    pooling: Annotated[Pooling, typer.Option(help="A population, or patients alone.")] = "partial",
+    method: Annotated[Method, typer.Option(help="nuts-joint is exact and slow.")] = "nuts",
+    seed: shell.Seed = 1,
+    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
+    draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 1000,
+    overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
+    """Fit a model to a cohort; the model's drugs are those that were given."""
+    _float64()
+    import pdmodel as pdm
+    from pdmodel.diagnose import diagnose
+    from pdmodel.progress import shown
+    from pdmodel.run import claim
+
+    mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
+    cohort = pdm.read_cohort(sizes, doses=doses, **shell.request(regimen, layout, arm, size_kind))
+    typer.echo("\n".join(cohort.log.lines()))
+    if not cohort.drugs and regimen != ["none"]:
+        raise DataError(
+            f"Nobody in {sizes} was given a drug: add --doses TABLE, or --regimen "
+            "'atezolizumab 1200 mg q3w', or --regimen none if nobody was treated."
+        )
+    whole = pdm.Model(mechanism, tuple(map(pdm.drug, cohort.drugs)), scatter)
+    own, shared = ([q.name for q in some] for some in (whole.individual, whole.shared))
+    typer.echo(
+        f"Fitting {model} under {' + '.join(cohort.drugs) or 'no drug'} to {len(cohort)} patients "
+        f"with {cohort.scans} scans: {', '.join(own)} of each; {', '.join(shared)} of all."
+    )
+    with shell.no_empty(claim(output, overwrite=overwrite)), shown() as report:
+        fitted = pdm.fit(
+            whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,
+            warmup=warmup, draws=draws, report=report,
+        )  # fmt: skip
+    pdm.save(fitted, output)
+    typer.echo(f"Written to {output} after {fitted.manifest['seconds']['fit']:.0f} s.")
+    typer.echo("\n".join(diagnose(fitted).lines()))
+
+
+@app.command()
+def diagnose(run: shell.Run, as_json: shell.AsJson = False) -> None:
+    """Say whether a fit can be trusted; exit 1, and why, if it must not be."""
+    fitted = _fitted(run, warn=False)
+    from pdmodel.diagnose import diagnose
+
+    found = diagnose(fitted)
+    typer.echo(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
+    if not found.trusted:
+        shell.complain("\n".join([found.verdict, *found.reasons]))
+        raise typer.Exit(shell.UNFIT)
+
+
+@app.command()
+def classify(
+    run: shell.Run,
+    output: shell.Output,
+    rule: Annotated[str, typer.Option(help="Rule of resistance, by name.")] = "sitc2020",
+    horizon: Annotated[float | None, typer.Option(help="Forecast courses to this day.")] = None,
+    certainty: Annotated[float, typer.Option(help="Least probability for a label.")] = 0.8,
+    draws: shell.Draws = 1000,
+    hide_ids: shell.HideIds = False,
+    overwrite: shell.Overwrite = False,
+) -> None:
+    """Label each patient: primary, acquired, early loss, durable, not determinable, undecided."""
+    shell.free(output, (".csv",), overwrite=overwrite)
+    fitted = _fitted(run)
+    from pdmodel.resistance import classify, write_labels
+
+    labels = classify(fitted, rule=rule, horizon=horizon, certainty=certainty, draws=draws)
+    write_labels(labels, output, hide_ids=hide_ids)
+    for label, count in labels["label"].value_counts().items():
+        typer.echo(f"{count:5d} {label}")
+    typer.echo(f"Written to {output}.")
+
+
+@app.command()
+def predict(
+    run: shell.Run,
+    output: shell.Output,
+    days: Annotated[str | None, typer.Option(help="Days, as 42,84,126.")] = None,
+    until: Annotated[float | None, typer.Option(help="Every week from day 0 to this day.")] = None,
+    patient: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
+    regimen: Annotated[str | None, typer.Option(help="Give this instead from day 0 on.")] = None,
+    draws: shell.Draws = 1000,
+    seed: shell.Seed = 1,
+    hide_ids: shell.HideIds = False,
+    overwrite: shell.Overwrite = False,
+) -> None:
+    """Predict sizes, as a new scan would measure them, of the patients of a fit."""
+    wanted = shell.days_listed(days, until)
+    shell.free(output, (".csv",), overwrite=overwrite)
+    fitted = _fitted(run)
+    from pdmodel.predict import predict
+    from pdmodel.tables import write_table
+
+    options = {"patients": patient or None, "regimen": regimen, "draws": draws, "seed": seed}
+    table = predict(fitted, wanted, **options)
+    write_table(table, output, hide_ids=hide_ids)
+    typer.echo(f"{len(table)} predictions written to {output}.")
+
+
+@app.command()
+def simulate(
+    output: shell.Output,
+    arm: Annotated[list[str], typer.Option(help="What an arm is given; repeat for more arms.")],
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Fit to learn from.")] = None,
+    model: Annotated[str | None, typer.Option(help="Instead of RUN: a model's prior.")] = None,
+    residual: shell.Residual = "student_t",
+    patients: Annotated[int, typer.Option("-n", help="Virtual patients.")] = 1000,
+    until: Annotated[float, typer.Option(help="Day of the last visit.")] = 730.0,
+    seed: shell.Seed = 1,
+    overwrite: shell.Overwrite = False,
+) -> None:
+    """Simulate a trial: the same virtual patients in every arm."""
+    if (run is None) == (model is None):
+        raise typer.BadParameter("give either RUN or --model NAME.", param_hint="RUN")
+    _float64()
+    import pdmodel as pdm
+    from pdmodel.simulate import simulate, write
+    from pdmodel.simulate.trial import TRIAL
+
+    shell.free_folder(output, TRIAL, overwrite=overwrite)
+    prior = pdm.Model(pdm.mechanism(model), (), pdm.residual(residual)) if model else None
+    trial = simulate(prior or _fitted(run or Path()), arm, n=patients, seed=seed, until=until)
+    write(trial, output)
+    columns = ["arm", "endpoint", "estimate", "low", "high", "basis"]
+    measured = trial.summary.query("seen == 'measured'")
+    typer.echo(measured.to_string(index=False, columns=columns))
+    typer.echo("\n".join([*trial.assumptions, f"Written to {output}."]))
+
+
+@app.command()
+def plot(
+    run: shell.Run,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to draw.")],
+    output: Annotated[Path | None, typer.Option("-o", help="File: png, svg or pdf.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Whom to draw.")] = None,
+    overwrite: shell.Overwrite = False,
+) -> None:
+    """Draw a plot, into the folder of the run if no file is named."""
+    fitted = _fitted(run)
+    from pdmodel.plot import KINDS
+    from pdmodel.run import whole
+
+    if kind not in KINDS:
+        raise OptionError(f"There is no plot {kind!r}; there are {', '.join(KINDS)}.")
+    if patient and "patient" not in signature(KINDS[kind]).parameters:
+        raise OptionError(f"The plot {kind!r} is of all patients; leave --patient out.")
+    path = output or run / "plots" / f"{kind}.png"
+    if output is None:
+        path.parent.mkdir(exist_ok=True)
+    shell.free(path, PICTURES, overwrite=overwrite or output is None)
+    picture = BytesIO()
+    figure = KINDS[kind](fitted, **({"patient": patient} if patient else {}))
+    figure.savefig(picture, format=path.suffix[1:].lower())
+    whole(path, picture.getvalue())
+    typer.echo(f"Drawn into {path}.")
+
+
+@app.command()
+def report(run: shell.Run, output: shell.Output, overwrite: shell.Overwrite = False) -> None:
+    """Write a report for people: one page that needs nothing else."""
+    shell.free(output, (".html",), overwrite=overwrite)
+    fitted = _fitted(run)
+    from pdmodel.report import write_report
+
+    write_report(fitted, output)
+    typer.echo(f"Written to {output}.")
+
+
+@data.command()
+def fetch(name: Annotated[Published, typer.Argument(help="What.")] = "laleh2022") -> None:
+    """Download the published tumor sizes of Ghaffari Laleh et al. 2022."""
+    from pdmodel.data import fetch_laleh2022
+
+    typer.echo({"laleh2022": fetch_laleh2022}[name]())
+
+
+@data.command()
+def path() -> None:
+    """Say where the published tumor sizes are."""
+    from pdmodel.data import laleh2022_path
+
+    typer.echo(laleh2022_path())
+
+
+def _float64() -> None:
+    """Compute in double precision, and keep compiled programs for the next time."""
+    import jax
+
+    from pdmodel.data.fetch import cache_folder
+
+    jax.config.update("jax_enable_x64", True)
+    if jax.config.jax_compilation_cache_dir:
+        return
+    compiled = cache_folder() / "compiled"
+    try:
+        compiled.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=compiled):
+            pass
+    except OSError:
+        return  # compiled anew each time
+    jax.config.update("jax_compilation_cache_dir", str(compiled))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _fitted(run: Path, *, warn: bool = True) -> "Fit":
+    """Read a run; say so on stderr if it must not be trusted."""
+    _float64()
+    from pdmodel.diagnose import diagnose
+    from pdmodel.run import load
+
+    fitted = load(run)
+    if warn and (reasons := diagnose(fitted).reasons):
+        shell.complain(f"Warning: this fit must not be trusted: {'; '.join(reasons)}.")
+    return fitted
+
+
+def main() -> None:
+    """shell.Run the command line."""
+    app(prog_name="pdmodel")

@@ -1,0 +1,137 @@
+"""How far a fit is, as a bar on a terminal or in a few lines elsewhere; Ctrl-C stops it."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pdmodel.nuts import Progress
+
+type Report = Callable[[Progress], None]
+type Watch = Callable[[], AbstractContextManager[Report]]
+
+COUNTED = 1
+"""A stage with more steps than this is counted; others are only named."""
+STEP = 10
+"""Percent between two lines where no bar is shown."""
+STEPPED = ("warm-up", "sampling")
+"""Stages that chains are in side by side, counted together."""
+
+
+@contextmanager
+def shown() -> Iterator[Report]:
+    """Show progress on stderr: a bar on a terminal, a few lines elsewhere."""
+    watch = _bar() if sys.stderr.isatty() else told(_on_stderr)
+    with watch as report, stoppable(report) as stopping:
+        yield stopping
+
+
+@contextmanager
+def told(say: Callable[[str], None]) -> Iterator[Report]:
+    """Say progress in lines: each stage once, then every tenth of its steps.
+
+    Parameters
+    ----------
+    say : callable
+        Takes a line.
+    """
+    lock, named, state = threading.Lock(), set(), {"percent": 0, "began": 0.0}
+
+    def report(progress: "Progress") -> None:
+        with lock:
+            counted = progress.total > COUNTED
+            stage = " and ".join(STEPPED) if progress.stage in STEPPED else progress.stage
+            if stage not in named:
+                named.add(stage)
+                state.update(percent=0, began=time.monotonic())
+                say(f"  {stage} ...")
+            percent = 100 * progress.done // max(progress.total, 1)
+            if counted and percent // STEP > state["percent"] // STEP:
+                state["percent"] = percent
+                passed = time.monotonic() - state["began"]
+                left = passed * (progress.total - progress.done) / max(progress.done, 1)
+                say(
+                    f"    {percent} %, {passed:.0f} s so far, about {left:.0f} s left, "
+                    f"{_diverged(progress)}"
+                )
+
+    yield report
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    """Show a bar: stage, how far, time passed, time left, divergences."""
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (
+        rich.SpinnerColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[about]}"),
+    )
+    console = Console(stderr=True)
+    with rich.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None, about="")
+        named: set[str] = set()
+
+        def report(progress: "Progress") -> None:
+            counted = progress.total > COUNTED
+            stage = STEPPED[-1] if progress.stage in STEPPED else progress.stage
+            if stage not in named:
+                named.add(stage)
+                bar.reset(task, total=progress.total if counted else None)
+            bar.update(
+                task,
+                description=progress.stage,
+                total=progress.total if counted else None,
+                completed=progress.done,
+                about=_diverged(progress) if counted else "",
+            )
+
+        yield report
+
+
+def _on_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _diverged(progress: "Progress") -> str:
+    return f"{progress.divergences} divergence{'' if progress.divergences == 1 else 's'}"
+
+
+@contextmanager
+def stoppable(report: Report) -> Iterator[Report]:
+    """Let Ctrl-C stop all chains at their next report, and a second one end the program.
+
+    Chains run in threads, which an exception in the main thread does not reach.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield report
+        return
+    stopped = threading.Event()
+
+    def interrupted(*_: object) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    def checked(progress: "Progress") -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        report(progress)
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield checked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,199 @@
+"""The report: one HTML file that a clinician can read from the top, and a statistician to the end.
+
+It loads nothing, runs no script, and holds its pictures inside. Whatever came from a table of data
+is escaped by the template.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pdmodel.data.cohort import SIZE_KINDS
+from pdmodel.diagnose import diagnose
+from pdmodel.errors import RunError
+from pdmodel.fit import Fit
+from pdmodel.plot import (
+    Figure,
+    patient_pages,
+    plot_arms,
+    plot_classes,
+    plot_ppc,
+    plot_prior_posterior,
+    plot_spider,
+    plot_trace_rank,
+    plot_waterfall,
+    png,
+)
+from pdmodel.report import contents
+from pdmodel.resistance import PROBABILITIES, UNDECIDED, agreement, classify
+from pdmodel.run import whole
+from pdmodel.simulate import Trial
+
+__all__ = ["write_report"]
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+MOST_NOTES = 200
+"""Notes of the reading log that are listed."""
+
+
+class Picture(NamedTuple):
+    """One picture: its data address, what it shows in words, and a caption."""
+
+    source: str
+    words: str
+    caption: str
+
+
+def write_report(
+    fit: Fit,
+    path: Path | str,
+    *,
+    trial: Trial | None = None,
+    labels: pd.DataFrame | None = None,
+    max_patients: int = 1500,
+) -> Path:
+    """Write the report of a fit as one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    fit : Fit
+    path : path
+        Of the file; its folder must be there. What was there before is replaced.
+    trial : Trial, optional
+        A simulation to tell of.
+    labels : DataFrame, optional
+        What `classify` gave; computed here otherwise.
+    max_patients : int
+        Rows of the table of labels; how many were left out is said.
+
+    Returns
+    -------
+    Path
+        The file: some hundred kB of pictures, and about 0.5 kB a patient.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written, saying what the system said.
+    """
+    path = Path(path)
+    known = classify(fit) if labels is None else labels
+    content = _render(fit, trial, known, max_patients).encode("utf-8")
+    try:
+        whole(path, content)
+    except OSError as problem:
+        raise RunError(
+            f"The report could not be written to {path}: {problem.strerror or problem}. "
+            "Free space, make the folder, or choose another file with -o."
+        ) from problem
+    return path
+
+
+def _render(fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: int) -> str:
+    """Fill the template."""
+    diagnosis = diagnose(fit)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        finalize=visible, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"percent": contents.percent, "short": contents.short}
+    return environment.get_template("report.html.j2").render(
+        fit=fit,
+        size_kind=SIZE_KINDS[fit.cohort.size_kind],
+        treatment=contents.treatment(fit),
+        facts=contents.cohort_facts(fit),
+        most_notes=MOST_NOTES,
+        diagnosis=diagnosis,
+        convergence=contents.convergence(diagnosis),
+        labels=labels.head(max_patients).to_dict("records"),
+        left_out=max(len(labels) - max_patients, 0),
+        counts=contents.label_counts(labels),
+        agreement=agreement(labels),
+        probabilities=PROBABILITIES,
+        undecided=UNDECIDED,
+        pictures=_pictures(fit, trial, labels),
+        pages=_pages(fit, labels),
+        trial=trial,
+        endpoints=[] if trial is None else contents.endpoints(trial),
+        parameters=contents.parameters(fit.model, diagnosis),
+        drugs=contents.drugs(fit.model),
+        equations=contents.equations(fit.model),
+        limits=contents.limits(fit, diagnosis),
+        provenance=contents.flat(fit.manifest),
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        version=version("pdmodel"),
+    )
+
+
+def visible(value: object) -> object:
+    """Replace characters that cannot be seen, or would turn the text around them."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in value
+    )
+
+
+def _picture(figure: Figure, words: str, caption: str) -> Picture:
+    source = "data:image/png;base64," + b64encode(png(figure)).decode("ascii")
+    return Picture(source, words, caption)
+
+
+def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, Picture]:
+    """Draw everything but the patients' pages, by name."""
+    drawn: dict[str, tuple[Callable[[], Figure], str, str]] = {
+        "classes": (
+            lambda: plot_classes(fit, labels=labels),
+            "Stacked bars of the probability of each class for every patient",
+            "How sure the model is of each patient. Beyond the dashed line a class is a label.",
+        ),
+        "waterfall": (
+            lambda: plot_waterfall(fit, labels=labels),
+            "Bars of the best change of size of every patient, sorted, by label",
+            "The best change of size of each patient, by the label of the model.",
+        ),
+        "spider": (
+            lambda: plot_spider(fit),
+            "Lines of the change of size of every patient over time, by best response",
+            "All scans, as they were read. A mark ends each course.",
+        ),
+        "ppc": (
+            lambda: plot_ppc(fit),
+            "Quantiles of observed sizes by visit beside bands of replicated ones",
+            "If the marks lie in the bands, scans that the model makes up look like the real ones.",
+        ),
+        "prior": (
+            lambda: plot_prior_posterior(fit),
+            "Densities of prior and posterior of each parameter",
+            "Where the two curves agree, the data said little, and results rest on the prior.",
+        ),
+        "trace": (
+            lambda: plot_trace_rank(fit),
+            "Draws of each chain in order, and histograms of their ranks",
+            "Chains that went to the same places lie over each other, with even ranks.",
+        ),
+    }
+    if trial is not None:
+        drawn["arms"] = (
+            lambda: plot_arms(trial),
+            "Courses, time to progression and endpoints of the arms of the simulated trial",
+            "The same virtual patients in every arm.",
+        )
+    return {name: _picture(draw(), *words) for name, (draw, *words) in drawn.items()}
+
+
+def _pages(fit: Fit, labels: pd.DataFrame) -> list[Picture]:
+    """Draw the pages of chosen patients."""
+    chosen = contents.chosen_patients(labels)
+    figures = patient_pages(fit, [key for key, _ in chosen], small=True)
+    return [
+        _picture(figure, f"Scans and course of patient {key}", f"{key}: {why}")
+        for figure, (key, why) in zip(figures, chosen, strict=True)
+    ]

@@ -1,0 +1,287 @@
+"""What the report says: numbers and sentences, taken from a fit, its diagnosis and a trial."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pdmodel import pharmacokinetics
+from pdmodel.data.cohort import SIZE_KINDS
+from pdmodel.diagnose import Diagnosis
+from pdmodel.fit import Fit
+from pdmodel.model import Model
+from pdmodel.parameter import Parameter
+from pdmodel.resistance import UNDECIDED
+from pdmodel.response import CLASSES
+from pdmodel.simulate import Trial
+
+MOST_PAGES = 12
+"""Patients shown on a page of their own."""
+NINETY = 1.645
+"""Standard deviations on each side that hold 90 % of a normal."""
+MEANINGS: Mapping[str, str] = {
+    "primary": "progression before six months, without a response before it",
+    "acquired": "progression after a response, or after six months of stable disease",
+    "early_loss": "a response that was lost before six months",
+    "durable": "no progression for twelve months",
+    "not_determinable": "followed too briefly to tell, or not measurable",
+    UNDECIDED: "no class is probable enough to be a label",
+}
+UNSEEN = """Only sizes of target lesions are known. New lesions, other lesions and deaths are not
+seen, so a real progression may be earlier than the one named here."""
+ONE_LESION = "A size is that of one lesion a patient; RECIST judges the sum of several."
+MISSING = """Scans that are missing, as after leaving a study, are taken to be missing for no
+reason beyond the sizes before them."""
+TYPICAL = "Every patient has the concentrations of a typical patient of the published studies."
+PK_PARAGRAPHS = 3
+"""Of the docstring of `pdmodel.pharmacokinetics`: the equations, not how they are solved."""
+ESTIMATE = ("estimate", "low", "high")
+SHOWN_ENDPOINTS: Mapping[str, str] = {
+    "objective_response": "response (CR or PR)",
+    "disease_control": "disease control (CR, PR or SD)",
+    "progression_free_day_182": "no progression by day 182",
+    "progression_free_day_365": "no progression by day 365",
+    "class_primary": "primary resistance",
+    "class_acquired": "acquired resistance",
+    "class_durable": "durable control",
+}
+
+
+def percent(share: float) -> str:
+    """Say a share in percent."""
+    return f"{100 * share:.0f} %" if np.isfinite(share) else "–"
+
+
+def short(number: float) -> str:
+    """Say a number with three digits."""
+    return f"{number:.3g}" if np.isfinite(number) else "–"
+
+
+def spread(numbers: Sequence[float]) -> str:
+    """Say median and range."""
+    return f"{np.median(numbers):.3g} ({min(numbers):.3g} to {max(numbers):.3g})"
+
+
+def treatment(fit: Fit) -> list[str]:
+    """Say what was given: schedules in words, or doses counted."""
+    said = Counter(str(one) for p in fit.cohort for one in p.schedules)
+    told = [
+        f"{text} ({count} of {len(fit.cohort)} patients, by schedule)"
+        for text, count in sorted(said.items())
+    ]
+    counted = [p for p in fit.cohort if not p.schedules]
+    for drug in fit.cohort.drugs:
+        given = [p.regimens[drug] for p in counted if len(p.regimens.get(drug, ()))]
+        if given:
+            doses = spread([len(one) for one in given])
+            amount = np.median(np.concatenate([one.amount for one in given]))
+            told.append(
+                f"{drug}: {len(given)} of {len(fit.cohort)} patients, median {doses} doses, "
+                f"median dose {amount:g} mg"
+            )
+    return told or ["no drug is recorded"]
+
+
+def cohort_facts(fit: Fit) -> list[tuple[str, str]]:
+    """Describe the cohort in a few numbers."""
+    cohort = fit.cohort
+    small = sum(int(p.censored.sum()) for p in cohort)
+    studies = sorted({p.study for p in cohort} - {""})
+    return [
+        ("Patients", str(len(cohort))),
+        ("Studies", ", ".join(studies) or "not named"),
+        ("Arms", ", ".join(arm for arm in cohort.arms if arm) or "not named"),
+        ("What a size is", SIZE_KINDS[cohort.size_kind]),
+        ("Scans", str(cohort.scans)),
+        ("Scans of a patient, median (range)", spread([len(p.day) for p in cohort])),
+        ("First size in mm, median (range)", spread([float(p.size_mm[0]) for p in cohort])),
+        ("Scans too small to measure", f"{small} ({percent(small / cohort.scans)})"),
+        ("Day of the last scan, median (range)", spread([p.last_day for p in cohort])),
+    ]
+
+
+def label_counts(labels: pd.DataFrame) -> list[dict[str, Any]]:
+    """Count labels in the order of the classes, undecided last, with their meaning."""
+    found = Counter(labels["label"])
+    return [
+        {"label": name, "count": found[name], "meaning": MEANINGS[name]}
+        for name in (*map(str, CLASSES), UNDECIDED)
+    ]
+
+
+def chosen_patients(labels: pd.DataFrame, most: int = MOST_PAGES) -> list[tuple[str, str]]:
+    """Choose whom to show, and why: the surest of each class, and the least decided.
+
+    Returns
+    -------
+    list of (str, str)
+        Keys of at most `most` patients, with the reason in words.
+    """
+    named = zip(labels["study"], labels["patient_id"], strict=True)
+    table = labels.assign(key=[f"{study}/{id_}" if study else id_ for study, id_ in named])
+    table = table.sort_values("confidence", ascending=False, kind="stable")
+    open_ = table.loc[table["label"] == UNDECIDED, "key"].tolist()[::-1]
+    groups = {str(name): table.loc[table["label"] == name, "key"].tolist() for name in CLASSES}
+    present = sum(bool(group) for group in groups.values())
+    each = (most - min(len(open_), most // 4)) // max(present, 1)
+    found: dict[str, str] = {}
+    for name, keys in groups.items():
+        reason = f"among the surest of “{name.replace('_', ' ')}”"
+        found |= dict.fromkeys(keys[:each], reason)
+    found |= dict.fromkeys(open_[: most - len(found)], "among the least decided")
+    return list(found.items())
+
+
+def convergence(diagnosis: Diagnosis) -> list[dict[str, Any]]:
+    """Give a row for each population parameter, or the worst patient of each parameter."""
+    if len(diagnosis.population):
+        table = diagnosis.population
+        return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+    rows = []
+    for name, own in diagnosis.patients.groupby("parameter", sort=False):
+        rows.append(
+            {
+                "parameter": name,
+                "r_hat": own["r_hat"].max(skipna=False),
+                "ess_bulk": own["ess_bulk"].min(skipna=False),
+                "ess_tail": own["ess_tail"].min(skipna=False),
+                "contraction": own["contraction"].median(),
+                "informed": _counted(own["informed"].tolist()),
+            }
+        )
+    return rows
+
+
+def endpoints(trial: Trial) -> list[dict[str, Any]]:
+    """Give a row for each endpoint of a trial, as measured: its name, and a text for each arm."""
+    measured = trial.summary.loc[trial.summary["seen"] == "measured"].to_dict("records")
+    rows = []
+    for name, words in SHOWN_ENDPOINTS.items():
+        found = {row["arm"]: row for row in measured if row["endpoint"] == name}
+        if found:
+            numbers = ([percent(found[arm][x]) for x in ESTIMATE] for arm in trial.arms)
+            told = [f"{middle} ({low} to {high})" for middle, low, high in numbers]
+            rows.append({"endpoint": words, "arms": told})
+    return rows
+
+
+def parameters(model: Model, diagnosis: Diagnosis) -> list[dict[str, str]]:
+    """Describe every parameter of mechanism and residual: prior, source, learnt or not."""
+    return [
+        {
+            "name": q.name,
+            "about": q.about,
+            "unit": "" if q.unit == "1" else q.unit,
+            "prior": prior_in_words(q),
+            "learnt": _learnt(q, diagnosis),
+            "source": q.source,
+        }
+        for q in model.parameters
+    ]
+
+
+def prior_in_words(q: Parameter) -> str:
+    """Say what is assumed of a parameter before any data."""
+    if q.prior_sd is None:
+        return f"fixed at {q.typical:.4g}"
+    low, high = (float(q.natural(np.asarray(q.centre + z * q.prior_sd))) for z in (-NINETY, NINETY))
+    told = f"{q.typical:.3g} (90 %: {low:.3g} to {high:.3g}), normal on the {q.transform} scale"
+    if q.between is None:
+        return f"{told}; one value for all patients"
+    return f"typical value {told}; sd between patients about {q.between:.3g} on that scale"
+
+
+def drugs(model: Model) -> list[dict[str, Any]]:
+    """Describe every drug: pharmacokinetics and target engagement, with sources."""
+    told = []
+    for drug in model.drugs:
+        pk = drug.pharmacokinetics
+        rows = [
+            ("clearance at the first dose", f"{pk.clearance:g} L/day"),
+            ("central volume", f"{pk.central_volume:g} L"),
+            ("exchange between compartments", f"{pk.intercompartmental:g} L/day"),
+            ("peripheral volume", f"{pk.peripheral_volume:g} L"),
+        ]
+        if pk.varies:
+            change = f"log ratio {pk.emax:g}, half on day {pk.t50:g}, steepness {pk.hill:g}"
+            rows.append(("change of clearance", change))
+        target = [(f"{q.about}", f"{q.typical:.4g} {q.unit}".removesuffix(" 1"), q.source)
+                  for q in drug.parameters]  # fmt: skip
+        told.append({"drug": drug, "rows": rows, "target": target})
+    return told
+
+
+def equations(model: Model) -> dict[str, str]:
+    """Give the equations as they stand beside the code that solves them, by what they describe."""
+    beside = sys.modules.get(model.mechanism.rate.__module__)
+    written = {f"Mechanism “{model.mechanism.name}”": _documented(beside)}
+    if model.drugs:
+        written["Concentration of a drug"] = _documented(pharmacokinetics, PK_PARAGRAPHS)
+    return written
+
+
+def limits(fit: Fit, diagnosis: Diagnosis) -> list[str]:
+    """Say what the results do not tell."""
+    cohort = fit.cohort
+    told = [UNSEEN, MISSING, TYPICAL]
+    if cohort.size_kind == "lesion":
+        told.insert(1, ONE_LESION)
+    if any(one.doses is None for p in cohort for one in p.schedules):
+        told.append("Doses given by schedule are assumed to go on as planned, without a miss.")
+    if any(not p.schedules and p.regimens for p in cohort):
+        told.append("Doses from a table are taken as complete: forecasts add none after the last.")
+    common = diagnosis.population
+    hidden = common.loc[common["informed"] == "prior-driven", "parameter"].tolist()
+    if hidden:
+        told.append(f"Hardly learnt from the data, so prior-driven: {', '.join(map(str, hidden))}.")
+    for name, own in diagnosis.patients.groupby("parameter", sort=False)["informed"]:
+        if count := own.tolist().count("prior-driven"):
+            told.append(
+                f"Of {count} of {len(own)} patients the scans say next to nothing about {name}."
+            )
+    assumed = [q.name for q in fit.model.parameters if q.source.startswith("assumption")]
+    if assumed:
+        told.append(f"Without a published source, so assumed: {', '.join(assumed)}.")
+    return told
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Bring nested entries to rows of name and value."""
+    rows = []
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{name}: ")
+        else:
+            joined = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            rows.append((f"{prefix}{name}", joined))
+    return rows
+
+
+def _documented(module: ModuleType | None, paragraphs: int | None = None) -> str:
+    """Give a module's docstring, or its first paragraphs, without the marks of typesetting."""
+    text = (module.__doc__ if module else None) or "not written out by its author"
+    chosen = "\n\n".join(text.strip().split("\n\n")[:paragraphs])
+    return chosen.replace("``", "").replace(" ::", ":").replace("::", ":").replace("`", "")
+
+
+def _learnt(q: Parameter, diagnosis: Diagnosis) -> str:
+    if q.fixed:
+        return "fixed"
+    told = []
+    for row in diagnosis.population.to_dict("records"):
+        if row["parameter"] in (q.name, f"{q.name}_typical", f"{q.name}_sd"):
+            what = str(row["parameter"]).removeprefix(q.name).strip("_") or "value"
+            told.append(f"{what}: {row['informed']}")
+    own = diagnosis.patients
+    mine = own.loc[own["parameter"] == q.name, "informed"].tolist()
+    if mine:
+        told.append(f"patients: {_counted(mine)}")
+    return "; ".join(told)
+
+
+def _counted(words: Sequence[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())

@@ -1,0 +1,174 @@
+"""What the commands have in common: options, where they may write, how they answer mistakes."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pdmodel.errors import PdmodelError, RunError
+
+UNFIT, INTERRUPTED = 1, 130
+"""Exit codes, beside 0 for done and 2 for wrong usage."""
+EVERY_DAYS = 7.0
+"""Between two predictions, where only the last day is given."""
+
+
+class Shell(TyperGroup):
+    """Commands that answer a mistake with a line on stderr and an exit code, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        for stream in (sys.stdout, sys.stderr):
+            if reconfigure := getattr(stream, "reconfigure", None):
+                reconfigure(errors="replace")  # where a terminal lacks a character
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            complain("Interrupted; what was not finished was not written.")
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
+            raise
+        except Exception as problem:
+            if ctx.params["debug"]:
+                raise
+            complain(f"Error: {_said(problem)}")
+            raise typer.Exit(UNFIT) from None
+
+
+def _said(problem: Exception) -> str:
+    if isinstance(problem, PdmodelError):
+        return str(problem)
+    if isinstance(problem, OSError) and problem.filename and problem.strerror:
+        return f"{problem.filename}: {problem.strerror}."
+    first = (str(problem).splitlines() or [""])[0]
+    return (
+        f"this should not have happened ({type(problem).__name__}: {first}). "
+        "Run 'pdmodel --debug ...' to see where, and report it."
+    )
+
+
+def complain(line: str) -> None:
+    """Say something on stderr."""
+    typer.echo(line, err=True)
+
+
+def say_version(asked: bool) -> None:  # noqa: FBT001  # what Typer calls
+    """Say the version, if it was asked for, and do nothing else."""
+    if asked:
+        typer.echo(f"pdmodel {version('pdmodel')}")
+        raise typer.Exit
+
+
+# ---------------------------------------------------------------- options
+
+Sizes = Annotated[Path, typer.Argument(metavar="SIZES", help="Table of tumor sizes.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'pdmodel fit' wrote.")]
+Doses = Annotated[Path | None, typer.Option(help="Table of doses.")]
+Regimens = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--regimen",
+        help="In place of a table of doses: 'atezolizumab 1200 mg q3w' for everybody, "
+        "'ARM=atezolizumab 1200 mg q3w' for one arm (may be repeated), or 'none'.",
+    ),
+]
+Layout = Annotated[str, typer.Option("--format", help="Layout of SIZES: long or laleh2022.")]
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="Keep this arm; may be repeated.")]
+SizeKind = Annotated[str | None, typer.Option(help="What the sizes measure: sld or lesion.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
+Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior to use.")]
+HideIds = Annotated[bool, typer.Option("--hide-ids", help="Write 1, 2, ... in place of ids.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Residual = Annotated[str, typer.Option(help="How sizes scatter, by name.")]
+
+
+def request(
+    regimens: list[str] | None, layout: str, arms: list[str] | None, size_kind: str | None
+) -> dict[str, Any]:
+    """Turn options into arguments of `pdmodel.read_cohort`."""
+    from pdmodel import library
+
+    texts = [text for text in regimens or () if text != "none"]
+    pairs = [text.rpartition("=") for text in texts if "=" in text]
+    by_arm = {arm: given for arm, _, given in pairs}
+    if len(texts) > max(len(by_arm), 1) or (regimens and len(texts) not in (0, len(regimens))):
+        raise typer.BadParameter(
+            "give one for all, or one ARM=... for each.", param_hint="--regimen"
+        )
+    return {
+        "regimen": by_arm or (texts[0] if texts else None),
+        "format": layout,
+        "arms": tuple(arms or ()),
+        "size_kind": size_kind,
+        "labelled": library.labelled(),
+        "known_drugs": library.names("drug"),
+    }
+
+
+def days_listed(days: str | None, until: float | None) -> list[float]:
+    """Days to predict: those listed, or every week and the last."""
+    if until is not None and days is None:
+        return [EVERY_DAYS * k for k in range(int(until // EVERY_DAYS) + 1)] + [until]
+    if days is None or until is not None:
+        raise typer.BadParameter("give either --days or --until.", param_hint="--days")
+    try:
+        return [float(day) for day in days.split(",")]
+    except ValueError:
+        raise typer.BadParameter("write numbers, as 42,84,126.", param_hint="--days") from None
+
+
+# ---------------------------------------------------------------- where to write
+
+
+def free(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
+    """Make sure, before the work, that a file may be written.
+
+    Raises
+    ------
+    RunError
+        If it is there and must not be replaced, is a folder, has no folder to be in, or has a
+        name that does not end as it should.
+    """
+    if path.is_dir():
+        raise RunError(f"{path} is a folder; give the name of a file with -o.")
+    if path.suffix.lower() not in suffixes:
+        raise RunError(f"{path} must end in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise RunError(f"There is no folder {path.parent}; make it first, or choose another.")
+    if path.exists() and not overwrite:
+        raise RunError(f"{path} is there already; choose another with -o, or add --overwrite.")
+
+
+def free_folder(path: Path, mark: str, *, overwrite: bool) -> None:
+    """Make sure that a folder may be written: new, empty, or ours, which the file `mark` shows.
+
+    Raises
+    ------
+    RunError
+        If it must not be replaced, or is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; choose another output folder with -o.")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / mark).is_file():
+            raise RunError(f"The folder {path} holds other things; choose another with -o.")
+        if not overwrite:
+            raise RunError(f"{path} is there already; choose another with -o, or add --overwrite.")
+
+
+@contextmanager
+def no_empty(folder: Path) -> Iterator[None]:
+    """Do not leave an empty folder behind where what was to fill it failed."""
+    try:
+        yield
+    except BaseException:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise

@@ -1,0 +1,444 @@
+"""The report: that it says what it must, holds all it needs, and runs nothing from the data."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
+from pdmodel.data import Note, ReadingLog
+from pdmodel.diagnose import diagnose
+from pdmodel.dosing import Regimen, parse_schedules, planned
+from pdmodel.errors import RunError
+from pdmodel.parameter import Parameter
+from pdmodel.report import visible, write_report
+from pdmodel.report.contents import (
+    MOST_PAGES,
+    chosen_patients,
+    cohort_facts,
+    convergence,
+    drugs,
+    equations,
+    flat,
+    label_counts,
+    limits,
+    parameters,
+    percent,
+    prior_in_words,
+    short,
+    spread,
+    treatment,
+)
+from pdmodel.resistance import COLUMNS, PROBABILITIES
+from pdmodel.simulate import simulate
+
+MODEL = Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("student_t"))
+DOSED = parse_schedules("atezolizumab 1200 mg q3w")
+SHAPE = (2, 20)
+
+XSS = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    '" onfocus="alert(1)" autofocus="',
+    "<svg/onload=alert(1)>",
+    "<svg><script href='http://evil.example/x.js'/></svg>",
+    "<iframe src=javascript:alert(1)>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<body onload=alert(1)>",
+    "<link rel=stylesheet href=http://evil.example/x.css>",
+    "<style>@import 'http://evil.example/x.css';</style>",
+    "</style><script>alert(1)</script>",
+    "<object data=http://evil.example/></object>",
+    "<meta http-equiv=refresh content='0;url=http://evil.example'>",
+    "<base href=http://evil.example/>",
+    "{{ 7 * 7 }}{% for x in y %}",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "javascript:alert(1)\u202e\u0000<!--",
+)
+LOADING = {"src", "href", "data", "action", "formaction", "poster", "srcset", "background"}
+FORBIDDEN = {"script", "iframe", "object", "embed", "link", "base", "svg", "form", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would see in a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.attributes, self.texts, self.styles = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        (self.styles if self.elements[-1:] == ["style"] else self.texts).append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def a_patient(name, day, size, **more):
+    day = np.array(day, float)
+    given = {"regimens": planned(DOSED, day[-1])} | more
+    return Patient(name, "S", "a", day, np.array(size, float), np.zeros(len(day), bool), **given)
+
+
+PATIENTS = (
+    a_patient("p1", [-7, 42, 84], [40, 52, 70]),
+    a_patient("p2", [0, 42, 84, 126], [50, 30, 12, 10], schedules=DOSED),
+    a_patient("p3", [0, 40], [30, 29]),
+    a_patient("p4", [-10, 40, 85, 130, 180], [60, 36, 30, 36, 41]),
+)
+LOG = ReadingLog("sizes.csv", 16, 14, (Note("warning", "no-size", "2 rows have no size.", 2),))
+
+
+def a_fit(pooling="partial", patients=PATIENTS, **more):
+    """A fit whose draws are made by hand, near typical values."""
+    rng = np.random.default_rng(7)
+    cohort = Cohort(patients, **({"size_kind": "sld", "log": LOG} | more))
+    values = {}
+    for q in MODEL.free:
+        shape = (*SHAPE, len(patients)) if q.individual or pooling == "none" else SHAPE
+        values[q.name] = np.asarray(q.natural(q.centre + 0.2 * rng.normal(size=shape)))
+        if q.individual and pooling == "partial":
+            around = q.centre + 0.2 * rng.normal(size=SHAPE)
+            values[f"{q.name}_typical"] = np.asarray(q.natural(around))
+            values[f"{q.name}_sd"] = q.between * np.exp(0.2 * rng.normal(size=SHAPE))
+    dims = ("chain", "draw", "patient")
+    stats = {
+        "diverging": (dims[:2], np.zeros(SHAPE, bool)),
+        "energy": (dims[:2], rng.normal(size=SHAPE)),
+        "n_steps": (dims[:2], np.full(SHAPE, 7)),
+    }
+    seen = {
+        "size_mm": ("obs", np.concatenate([p.size_mm for p in cohort])),
+        "censored": ("obs", np.concatenate([p.censored for p in cohort])),
+    }
+    scans = {
+        "obs_patient": ("obs", np.repeat(cohort.keys, [len(p.day) for p in cohort])),
+        "obs_day": ("obs", np.concatenate([p.day for p in cohort])),
+    }
+    groups = {
+        "posterior": xr.Dataset(
+            {name: (dims[: x.ndim], x) for name, x in values.items()},
+            {"patient": list(cohort.keys)},
+        ),
+        "sample_stats": xr.Dataset(stats),
+        "observed_data": xr.Dataset(seen, scans),
+    }
+    manifest = {
+        "options": {"pooling": pooling, "max_depth": 8, "longest_step": 10.5, "seed": 11},
+        "failed_solves": {"posterior": "0 of 160"},
+        "sha256": {"cohort.json": "abc123"},
+        "machine": "a machine",
+    }
+    return Fit(MODEL, cohort, xr.DataTree.from_dict(groups), manifest)
+
+
+def labels_of(cohort, classes):
+    rows = []
+    for patient, (label, confidence) in zip(cohort, classes, strict=True):
+        top = "primary" if label == "undecided" else label
+        share = dict.fromkeys(PROBABILITIES, (1 - confidence) / 4)
+        share[f"p_{top}"] = confidence
+        who = {"patient_id": patient.id, "study": patient.study, "arm": patient.arm}
+        told = {"label": label, "confidence": confidence, "reason": f"because of {patient.id}"}
+        rows.append(who | {"observed_label": "primary"} | share | told)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+SURE = (("primary", 0.95), ("durable", 0.9), ("undecided", 0.5), ("acquired", 0.85))
+
+
+@pytest.fixture(scope="module")
+def partial():
+    return a_fit()
+
+
+@pytest.fixture(scope="module")
+def written(partial, tmp_path_factory):
+    """The text of a report with everything in it."""
+    trial = simulate(
+        partial, ["atezolizumab", "atezolizumab + ipilimumab"], n=60, seed=1, until=400.0
+    )
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    assert write_report(partial, path, trial=trial, labels=labels_of(partial.cohort, SURE)) == path
+    return path.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The text of a report of patients whose every text is hostile."""
+    patients = tuple(
+        replace(PATIENTS[k % 4], id=f"{k}{text}", study=text, arm=text)
+        for k, text in enumerate(XSS)
+    )
+    notes = tuple(Note("warning", text, text, 1, text, 1, text, text, text) for text in XSS)
+    fit = a_fit(patients=patients, log=ReadingLog(XSS[0], 40, 30, notes))
+    fit = replace(fit, manifest=fit.manifest | {"machine": XSS[2], XSS[3]: list(XSS)})
+    classes = [SURE[k % 4] for k in range(len(XSS))]
+    path = tmp_path_factory.mktemp("hostile") / "report.html"
+    write_report(fit, path, labels=labels_of(fit.cohort, classes))
+    return path.read_text("utf-8")
+
+
+# ---------------------------------------------------------------- safety
+
+
+@pytest.mark.parametrize("which", ["written", "hostile"])
+def test_nothing_runs_and_nothing_is_loaded(which, request):
+    text = request.getfixturevalue(which)
+    page = Page(text)
+    assert not FORBIDDEN & set(page.elements)
+    assert page.elements.count("style") == 1
+    assert page.elements.count("meta") == 4
+    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
+    for tag, name, value in page.attributes:
+        if name in LOADING:
+            assert value.startswith(("data:image/png;base64,", "#")), (tag, name, value[:60])
+    assert not re.search(r"url\(|@import|http", "".join(page.styles))
+
+
+def test_the_policy_forbids_what_is_not_inside(written):
+    policy = next(v for tag, _, v in Page(written).attributes if v.startswith("default-src"))
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert written.index("Content-Security-Policy") < written.index("<style>")
+
+
+def test_hostile_texts_stand_there_as_texts(hostile):
+    page = Page(hostile)
+    for k, text in enumerate(XSS):
+        assert visible(f"{text}/{k}{text}") in page.text.replace("  ", " "), text
+    assert "{{ 7 * 7 }}" in page.text
+    assert "49{%" not in page.text
+    assert "\u202e" not in hostile
+    assert "\x00" not in hostile
+
+
+def test_every_picture_is_told_in_words(written):
+    page = Page(written)
+    images = page.elements.count("img")
+    words = [value for tag, name, value in page.attributes if (tag, name) == ("img", "alt")]
+    assert len(words) == images == 7 + 4
+    assert all(len(one) > 20 for one in words)
+
+
+def test_the_file_is_small(written, hostile):
+    assert len(written.encode()) < 1_200_000
+    assert len(hostile.encode()) < 1_500_000
+
+
+# ---------------------------------------------------------------- what it says
+
+
+def test_sections_stand_in_order(written):
+    page = Page(written)
+    asked = [value for tag, name, value in page.attributes if (tag, name) == ("h2", "id")]
+    links = [value[1:] for tag, name, value in page.attributes if name == "href"]
+    assert asked == [
+        "asked", "answer", "trust", "cohort", "labels", "patients", "checks", "trial", "model",
+        "limits", "provenance",
+    ]  # fmt: skip
+    assert set(links) <= set(asked)
+
+
+def test_a_fit_that_is_not_trusted_is_called_so_at_the_top(partial, written):
+    text = Page(written).text
+    verdict = diagnose(partial).verdict
+    assert "must not be trusted" in verdict
+    assert text.index(verdict) < text.index("What was asked")
+    for reason in diagnose(partial).reasons:
+        assert reason in text
+
+
+def test_every_part_of_the_model_is_written_out(written):
+    text = Page(written).text
+    for q in (*MODEL.parameters, *MODEL.drugs[0].parameters):
+        assert q.about in text
+        assert " ".join(q.source.split()) in text
+    assert "d ln V = 3 growth (1 - kill e)" in text
+    assert MODEL.drugs[0].pharmacokinetics.source in text
+    assert MODEL.residual.about in text
+
+
+def test_a_simulation_is_called_so_and_what_rests_on_the_prior_too(written):
+    text = Page(written).text
+    assert "This is a simulation, not a trial." in text
+    assert "no data informed priming_gain" in text
+    assert "atezolizumab + ipilimumab (prior-driven)" in text
+    assert "atezolizumab (prior-driven)" not in text
+
+
+def test_provenance_and_reading_are_told(written):
+    text = Page(written).text
+    for said in ("options: seed", "abc123", "a machine", "2 rows have no size.", "16 rows read"):
+        assert said in text
+
+
+def test_simulated_patients_are_called_so(tmp_path):
+    fit = a_fit("none", simulated=True, size_kind="lesion")
+    path = write_report(fit, tmp_path / "r.html", max_patients=3)
+    text = Page(path.read_text("utf-8")).text
+    assert "Simulated data" in text
+    assert "made by a computer" in text
+    assert "Left out of this table: 1 of 4 patients" in text
+    assert "each fitted alone" in text
+    assert "longest diameter of one target lesion" in text
+    assert "None was asked for." in text
+
+
+def test_a_file_that_cannot_be_written_is_told(partial, tmp_path):
+    with pytest.raises(RunError, match="could not be written"):
+        write_report(partial, tmp_path / "no" / "r.html", labels=labels_of(partial.cohort, SURE))
+
+
+def test_an_old_report_stays_if_the_new_one_fails(partial, tmp_path, monkeypatch):
+    path = tmp_path / "r.html"
+    path.write_text("old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(RunError, match="no space left"):
+        write_report(partial, path, labels=labels_of(partial.cohort, SURE))
+    assert path.read_text() == "old"
+
+
+# ---------------------------------------------------------------- its contents
+
+
+def test_labels_are_counted(partial):
+    counts = {row["label"]: row["count"] for row in label_counts(labels_of(partial.cohort, SURE))}
+    assert counts == {
+        "primary": 1, "acquired": 1, "early_loss": 0, "durable": 1, "not_determinable": 0,
+        "undecided": 1,
+    }  # fmt: skip
+
+
+def test_shown_are_the_surest_of_each_class_and_the_least_decided():
+    rng = np.random.default_rng(1)
+    patients = tuple(replace(PATIENTS[0], id=f"p{k:02d}") for k in range(40))
+    kinds = ["primary"] * 20 + ["durable"] * 10 + ["undecided"] * 10
+    sure = [("undecided", rng.uniform(0.4, 0.7)) if kind == "undecided" else
+            (kind, rng.uniform(0.8, 1)) for kind in kinds]  # fmt: skip
+    labels = labels_of(Cohort(patients), sure)
+    chosen = dict(chosen_patients(labels))
+    assert len(chosen) == MOST_PAGES
+    keys = "S/" + labels["patient_id"]
+    surest = labels.loc[labels["label"] == "durable", "confidence"].idxmax()
+    open_ = labels.loc[labels["label"] == "undecided", "confidence"].idxmin()
+    assert chosen[keys[surest]] == "among the surest of “durable”"
+    assert chosen[keys[open_]] == "among the least decided"
+    shown = [kinds[int(key[3:])] for key in chosen]
+    assert {kind: shown.count(kind) for kind in set(kinds)} == {
+        "primary": 4, "durable": 4, "undecided": 4,
+    }  # fmt: skip
+
+
+def test_few_patients_are_all_shown(partial):
+    assert len(chosen_patients(labels_of(partial.cohort, SURE))) == 4
+
+
+def test_doses_are_told_as_they_were_given(partial):
+    said = treatment(partial)
+    assert said[0] == "atezolizumab 1200 mg q3w 60 min (1 of 4 patients, by schedule)"
+    assert said[1] == "atezolizumab: 3 of 4 patients, median 5 (2 to 9) doses, median dose 1200 mg"
+    none = a_fit(patients=(a_patient("p", [0, 42], [9, 9], regimens={}),))
+    assert treatment(none) == ["no drug is recorded"]
+    empty = a_fit(
+        patients=(a_patient("p", [0, 42], [9, 9], regimens={"atezolizumab": Regimen.none()}),)
+    )
+    assert treatment(empty) == ["no drug is recorded"]
+
+
+def test_the_cohort_is_told_in_numbers(partial):
+    facts = dict(cohort_facts(partial))
+    assert facts["Scans"] == "14"
+    assert facts["Scans of a patient, median (range)"] == "3.5 (2 to 5)"
+    assert facts["Day of the last scan, median (range)"] == "105 (40 to 180)"
+
+
+def test_limits_depend_on_the_fit(partial):
+    told = " ".join(limits(partial, diagnose(partial)))
+    assert "New lesions, other lesions and deaths" in " ".join(told.split())
+    assert "RECIST judges the sum" not in told
+    assert "by schedule" in told
+    assert "Doses from a table" in told
+    one = a_fit(size_kind="lesion")
+    assert "RECIST judges the sum" in " ".join(limits(one, diagnose(one)))
+
+
+def test_the_worst_patient_stands_for_patients_fitted_alone():
+    diagnosis = diagnose(a_fit("none"))
+    rows = {row["parameter"]: row for row in convergence(diagnosis)}
+    assert set(rows) == {q.name for q in MODEL.free}
+    own = diagnosis.patients
+    assert rows["kill"]["r_hat"] == own.loc[own["parameter"] == "kill", "r_hat"].max()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "fixed at 0.3"),
+        (
+            {"prior_sd": 1.0},
+            "0.3 (90 %: 0.0579 to 1.55), normal on the log scale; one value for all patients",
+        ),
+        (
+            {"prior_sd": 1.0, "between": 0.5},
+            (
+                "typical value 0.3 (90 %: 0.0579 to 1.55), normal on the log scale; "
+                "sd between patients about 0.5 on that scale"
+            ),
+        ),
+    ],
+)
+def test_priors_are_told_in_words(change, words):
+    q = Parameter("x", "1", 0.3, "x", source="assumption: a test", **change)
+    assert prior_in_words(q) == words
+
+
+def test_parameters_and_drugs_come_from_the_model(partial):
+    rows = parameters(MODEL, diagnose(partial))
+    assert [row["name"] for row in rows] == [q.name for q in MODEL.parameters]
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["block"]["learnt"] == "fixed"
+    assert by_name["kill"]["learnt"].startswith("typical: ")
+    assert by_name["growth"]["unit"] == "1/day"
+    one = drugs(MODEL)[0]
+    assert ("central volume", "3.28 L") in one["rows"]
+    both = drugs(replace(MODEL, drugs=(*MODEL.drugs, drug("ipilimumab"))))
+    assert both[1]["rows"][-1][0] == "change of clearance"
+
+
+def test_equations_are_those_of_the_code():
+    told = equations(MODEL)
+    assert "size    = baseline V^(1/3)" in told["Mechanism “exhaustion”"]
+    assert "dA1/dt" in told["Concentration of a drug"]
+    assert "`" not in "".join(told.values())
+
+    def rate(time, state, values, actions):
+        return state
+
+    rate.__module__ = "nowhere"
+    by_hand = replace(MODEL, mechanism=replace(MODEL.mechanism, rate=rate), drugs=())
+    assert equations(by_hand) == {"Mechanism “exhaustion”": "not written out by its author"}
+
+
+def test_numbers_are_told_briefly():
+    assert flat({"a": 1, "b": {"c": [1, 2], "d": {"e": None}}}) == [
+        ("a", "1"), ("b: c", "1, 2"), ("b: d: e", "None"),
+    ]  # fmt: skip
+    assert (percent(0.254), percent(np.nan)) == ("25 %", "–")
+    assert (short(0.0012345), short(np.inf)) == ("0.00123", "–")
+    assert spread([3, 1, 2]) == "2 (1 to 3)"
+    assert visible("a\tb") == "a\N{REPLACEMENT CHARACTER}b"
+    assert visible(3) == 3
