@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
 from pdmodel.data import ReadingLog
@@ -312,8 +313,44 @@ def test_every_kind_draws_a_figure(kind, pooling, partial, trial):
     figure = KINDS[kind](fit, **({"trial": trial} if kind == "arms" else {}))
     assert isinstance(figure, Figure)
     assert png(figure, 50).startswith(b"\x89PNG")
-    named = [bool(ax.get_xlabel() or ax.get_ylabel()) for ax in figure.axes if ax.axison]
-    assert all(named) or kind in ("prior", "trace")  # where a pure number has no unit
+    assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes if ax.axison)
+    assert not outside(figure)
+
+
+def outside(figure):
+    """Texts that leave the page, with a point to spare; numbers of the axes aside."""
+    figure.draw_without_rendering()
+    page, spare = figure.bbox, figure.dpi / 72
+    numbers = {
+        x for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for x in axis.get_ticklabels()
+    }
+    texts = [x for x in figure.findobj(Text) if x not in numbers and x.get_text().strip()]
+    boxes = {x.get_text(): x.get_window_extent() for x in texts}
+    return [
+        name
+        for name, box in boxes.items()
+        if box.x0 < page.x0 - spare or box.x1 > page.x1 + spare
+        or box.y0 < page.y0 - spare or box.y1 > page.y1 + spare
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["spider", "waterfall", "classes"])
+@pytest.mark.parametrize("n", [60, 200])
+def test_no_words_leave_the_page_of_many_patients(kind, n):
+    many = tuple(replace(PATIENTS[k % 4], id=f"p{k}") for k in range(n))
+    figure = KINDS[kind](a_fit(patients=many), labels=some_labels(n))
+    assert not outside(figure)
+
+
+def test_doses_that_are_only_planned_are_pale(partial):
+    sizes = plot_patient(partial, "shrinks", draws=10).axes[0]
+    ticks = [line for line in sizes.lines if line.get_marker() == 2]
+    seen, planned = (list(line.get_xdata()) for line in ticks)
+    assert seen == [0, 21, 42, 63, 84, 105, 126]
+    assert planned == [147, 168, 189, 210]
+    assert ticks[1].get_alpha() < ticks[0].get_alpha()
+    ended = plot_patient(partial, "grows", draws=10)  # doses from a table: none after the last
+    assert not any("assumed" in x.get_text() for x in ended.legends[0].get_texts())
 
 
 @pytest.mark.parametrize("name", ["grows", "shrinks", "once", "S/returns"])
@@ -379,8 +416,7 @@ def test_an_arm_that_rests_on_the_prior_says_so(trial):
     figure = plot_arms(trial)
     titles = [ax.get_title(loc="left").replace("\n", " ") for ax in figure.axes]
     assert titles[:2] == ["no drug", "atezolizumab + ipilimumab (prior-driven)"]
-    told = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert any("priming_gain" in text for text in told)
+    assert "rests on priming_gain" in figure.legends[0].get_title().get_text()
 
 
 HOSTILE = (

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pdmodel.fit import Fit
@@ -34,7 +35,7 @@ ENDPOINTS: Mapping[str, str] = {
 }
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 ACROSS = 3
-HIGHEST = 150.0
+LOWEST, HIGHEST = -105.0, 150.0
 """Percent; growth beyond is not drawn."""
 
 
@@ -52,29 +53,26 @@ def plot_arms(trial: Trial, *, seen: str = "measured") -> Figure:
     Figure
     """
     arms = list(trial.arms)
-    rows = -(-len(arms) // ACROSS)
+    across = min(len(arms), ACROSS)
+    rows = -(-len(arms) // across)
     tall = 0.5 + len(ENDPOINTS) * (0.12 + 0.13 * len(arms))
     figure = page(2.2 * rows + tall + 1.1 + 0.16 * len(arms))
     whole = figure.add_gridspec(2, 1, height_ratios=[2.2 * rows, tall])
-    upper = whole[0].subgridspec(rows, ACROSS)
+    upper = whole[0].subgridspec(rows, across)
     for place, arm in enumerate(arms):
-        ax = figure.add_subplot(upper[divmod(place, ACROSS)])
+        ax = figure.add_subplot(upper[divmod(place, across)])
         _courses(ax, trial, arm, seen, place)
-        dress(ax, y="" if place % ACROSS else "Change of size (%)", x="Days from the first dose")
-        ax.tick_params(labelleft=place % ACROSS == 0)
-        ax.set_title(_wrapped(_named(trial, arm)), loc="left", fontsize=SMALL, color=INK)
+        y = "" if place % across else "Change from baseline (%)"
+        dress(ax, y=y, x="Days from the first dose")
+        ax.tick_params(labelleft=place % across == 0)
+        name = "\n".join(wrap(_named(trial, arm), 90 // across))
+        ax.set_title(name, loc="left", fontsize=SMALL, color=INK)
     lower = whole[1].subgridspec(1, 2, width_ratios=[1.0, 1.2])
     _progression(figure.add_subplot(lower[0]), trial, seen)
     _endpoints(figure.add_subplot(lower[1]), trial, seen)
     heading(figure, _title(trial, seen))
     handles = [_handle(place, _named(trial, arm)) for place, arm in enumerate(arms)]
-    told = "bands: the middle half and 90 % of the virtual patients; dashed: −30 % and +20 %"
-    handles.append(Patch(facecolor="none", edgecolor="none", label=told))
-    if trial.prior_driven:
-        unlearnt = ", ".join(plain(name) for name in trial.prior_driven)
-        told = f"prior-driven: rests on {unlearnt}, which no data informed"
-        handles.append(Patch(facecolor="none", edgecolor="none", label=told))
-    key_below(figure, handles, 1)
+    key_below(figure, handles, 1, _notes(trial))
     return figure
 
 
@@ -129,20 +127,27 @@ def _named(trial: Trial, arm: str) -> str:
     return f"{name} (prior-driven)" if prior_driven else name
 
 
-def _wrapped(name: str) -> str:
-    return "\n".join(wrap(name, 30))
-
-
 def _look(place: int) -> dict[str, Any]:
     colour, line = line_of(place)
     return {"color": colour, "linestyle": line, "linewidth": 1.6}
 
 
-def _handle(place: int, name: str) -> Patch:
-    return Patch(
+def _handle(place: int, name: str) -> tuple[Patch, Line2D]:
+    """Legend entry of an arm: its bars and its line."""
+    bar = Patch(
         facecolor=line_of(place)[0], hatch=HATCHES[place % len(HATCHES)], edgecolor=INK,
         linewidth=0.4, label=name,
     )  # fmt: skip
+    return bar, Line2D([], [], **_look(place))
+
+
+def _notes(trial: Trial) -> list[str]:
+    bands = "Upper row: median, middle half and 90 % of the virtual patients, cut at "
+    notes = [f"{bands}+{HIGHEST:.0f} %; dashed: −30 % and +20 %."]
+    if trial.prior_driven:
+        unlearnt = ", ".join(plain(name) for name in trial.prior_driven)
+        notes.append(f"Prior-driven: rests on {unlearnt}, which no data informed.")
+    return notes
 
 
 def _courses(ax: Axes, trial: Trial, arm: str, seen: str, place: int) -> None:
@@ -156,7 +161,7 @@ def _courses(ax: Axes, trial: Trial, arm: str, seen: str, place: int) -> None:
     ax.plot(day, cut[0.5], **_look(place))
     for level in (-30.0, 20.0):
         ax.axhline(level, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
-    ax.set_ylim(-105.0, HIGHEST)
+    ax.set_ylim(LOWEST, HIGHEST)
 
 
 def _progression(ax: Axes, trial: Trial, seen: str) -> None:
@@ -164,7 +169,8 @@ def _progression(ax: Axes, trial: Trial, seen: str) -> None:
     for place, arm in enumerate(trial.arms):
         ax.step(free["day"], free.sel(arm=arm), where="post", **_look(place))
     ax.set_ylim(0.0, 1.02)
-    dress(ax, title="Free of progression of size", x="Days from the first dose", y="Share")
+    x, y = "Days from the first dose", "Share of virtual patients"
+    dress(ax, title="Without progression of size", x=x, y=y)
 
 
 def _endpoints(ax: Axes, trial: Trial, seen: str) -> None:
@@ -185,6 +191,6 @@ def _endpoints(ax: Axes, trial: Trial, seen: str) -> None:
         )  # fmt: skip
     ax.set_ylim(len(known) - 0.5, -0.5)
     ax.set_xlim(0.0, 1.0)
-    dress(ax, title="Endpoints, 90 % intervals", x="Share of virtual patients")
+    dress(ax, title="Endpoints, with 90 % intervals", x="Share of virtual patients")
     ax.set_yticks(range(len(known)), [ENDPOINTS[name] for name in known])
     ax.grid(visible=False, axis="y")

@@ -155,4 +155,7 @@ def _legend(figure: Figure, table: pd.DataFrame, *, letters: bool = True) -> Non
         if name == UNDECIDED:
             mark += f" (no class reaches {CERTAIN:g}; {counts[name]} here)"
         shown.append(patch(look, mark))
-    key_below(figure, shown, 3)
+    notes = [f"Dashed: {CERTAIN:g}, the probability from which a class is the label."]
+    if letters:
+        notes.append("Letters on the right: label of the model, and class of the scans themselves.")
+    key_below(figure, shown, 3, notes)

@@ -1,7 +1,7 @@
 """One patient's page: scans and course, T cells, and blockade."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,10 @@ from pdmodel.response import RULES, Rule, baseline_index
 
 AHEAD_DAYS = 84.0
 """How far courses are drawn beyond the last scan: two visits."""
+LEGEND: dict[str, Any] = {
+    "fontsize": SMALL, "loc": "upper right", "framealpha": 0.9, "edgecolor": "none",
+}  # fmt: skip
+"""Of a panel, on white, so that no line runs through the words."""
 GRID, EVERY = 141, 5
 """Days on which courses are computed; each fifth for new measurements, whose noise is smoothed."""
 
@@ -195,7 +199,7 @@ def _sizes(ax: Axes, given: _Page) -> list:
             textcoords="offset points", ha="center", fontsize=SMALL, color=INK,
         )  # fmt: skip
     top = _top(given)
-    doses = _doses(ax, p, top)
+    doses = _doses(ax, given, top)
     ax.set_ylim(-0.06 * top * len(doses) - 0.01 * top, top)
     ax.set_yticks([tick for tick in ax.get_yticks() if 0.0 <= tick <= top])
     ax.annotate(
@@ -233,32 +237,36 @@ def _recist(ax: Axes, given: _Page) -> list:
     held = table.iloc[[0, *range(len(table)), -1]]
     first = ax.plot(
         day, held["response_mm"], color=GREEN, linestyle="--", linewidth=1.1,
-        label=f"response: {100 * given.rule.partial_response:+.0f} % from baseline",
+        label=f"response: {_signed(given.rule.partial_response)} from baseline",
     )  # fmt: skip
     second = ax.plot(
         day, held["progression_mm"], color=VERMILLION, linestyle="-.", linewidth=1.1,
         drawstyle="steps-pre",
-        label=f"progression: {100 * given.rule.progression:+.0f} % from nadir",
+        label=f"progression: {_signed(given.rule.progression)} and "
+        f"+{given.rule.progression_mm:g} mm from nadir",
     )  # fmt: skip
     return [*first, *second]
 
 
-def _doses(ax: Axes, patient: Patient, top: float) -> list:
-    """Draw a row of ticks below zero for each drug."""
+def _signed(change: float) -> str:
+    return f"{100 * change:+.0f} %".replace("-", "−")
+
+
+def _doses(ax: Axes, given: _Page, top: float) -> list:
+    """Draw a row of ticks below zero for each drug, pale where doses are only assumed."""
     handles = []
-    for place, (name, given) in enumerate(patient.regimens.items()):
-        colour = LINES[place % len(LINES)][0]
+    end = float(given.courses["day"][-1])
+    for place, (name, doses) in enumerate(given.patient.treated_until(end).items()):
+        tick = {
+            "color": LINES[place % len(LINES)][0], "marker": 2, "linestyle": "",
+            "markersize": 5.5, "markeredgewidth": 1.2,
+        }  # fmt: skip
         height = -0.06 * top * (place + 0.9)
-        ax.plot(
-            given.start, np.full(len(given), height), marker=2, linestyle="", color=colour,
-            markersize=5.5, markeredgewidth=1.2, zorder=4,
-        )  # fmt: skip
-        handles.append(
-            Line2D(
-                [], [], color=colour, marker=2, markeredgewidth=1.2, linestyle="",
-                label=f"dose of {plain(name)}",
-            )
-        )  # fmt: skip
+        planned = doses.start > given.patient.last_day
+        for start, strength in ((doses.start[~planned], 1.0), (doses.start[planned], 0.4)):
+            ax.plot(start, np.full(len(start), height), alpha=strength, zorder=4, **tick)
+        after = " (pale: assumed)" if planned.any() else ""
+        handles.append(Line2D([], [], label=f"dose of {plain(name)}{after}", **tick))
     return handles
 
 
@@ -267,8 +275,8 @@ def _states(ax: Axes, given: _Page, states: list[str]) -> None:
     for place, name in enumerate(states):
         colour, line = colours.get(name, line_of(place))
         _bands(ax, given.courses[name], colour, line)
-        ax.plot([], [], color=colour, linestyle=line, label=f"{plain(name)} cells, median")
-    ax.legend(fontsize=SMALL, frameon=False, loc="upper right", ncols=len(states))
+        ax.plot([], [], color=colour, linestyle=line, label=f"{plain(name)} T cells, median")
+    ax.legend(**LEGEND, ncols=len(states))
     highest = np.max([_cuts(given.courses[n], [0.95]) for n in states])
     ax.set_ylim(0.0, 1.25 * (highest if np.isfinite(highest) else 1.0))
     dress(ax, y="T cells, relative to\neffectors before\ntreatment")
@@ -282,5 +290,5 @@ def _actions(ax: Axes, given: _Page, actions: list[str]) -> None:
         ax.plot(course["day"], course, color=colour, linestyle=line, linewidth=1.5, label=label)
     ax.set_ylim(-0.05, 1.65)
     ax.set_yticks([0.0, 0.5, 1.0])
-    ax.legend(fontsize=SMALL, frameon=False, loc="upper right", ncols=len(actions))
+    ax.legend(**LEGEND, ncols=len(actions))
     dress(ax, y="Blockade\n(fraction)")

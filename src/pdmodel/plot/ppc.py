@@ -28,7 +28,7 @@ MEANINGS = {
     "q90": "9 of 10 scans are smaller",
     "q50": "median",
     "q10": "1 of 10 scans is smaller",
-    "too_small": "share too small",
+    "too_small": "share too small to measure",
 }
 HALF_WIDTH = 0.3
 
@@ -68,15 +68,15 @@ def plot_ppc(
     upper.set_yticks(shown, [str(x) for x in shown])
     upper.set_yticks([], minor=True)
     dress(upper, y=SIZE_AXIS[fit.cohort.size_kind])
-    dress(lower, x="Days from the first dose (scans)", y="Too small to\nmeasure (share)")
+    dress(lower, x="Days from the first dose (number of scans)", y="Too small to\nmeasure (share)")
     lower.set_ylim(-0.012, max(0.1, 1.1 * lower.get_ylim()[1]))
     counts = table.drop_duplicates("visit").set_index("visit")["scans"]
     lower.set_xticks(range(len(visits)), [f"{visit}\n({counts[visit]})" for visit in visits])
     inside = coverage(fit, drawn)
-    heading(figure, "Do scans drawn anew from the fit look like the real ones?")
+    heading(figure, "Do scans drawn from the fit look like the observed ones?")
     upper.set_title(
-        f"{100 * inside[0.9]:.0f} % of the scans lie in their own 90 % interval, "
-        f"{100 * inside[0.5]:.0f} % in their 50 % interval (scans that were fitted)",
+        f"{100 * inside[0.9]:.0f} % of the observed scans lie in their own 90 % interval, "
+        f"{100 * inside[0.5]:.0f} % in their 50 % interval (all were fitted)",
         loc="left", fontsize=SMALL, color=INK,
     )  # fmt: skip
     key_below(figure, _keys(), 3)
@@ -109,5 +109,9 @@ def _keys() -> list:
         )
         for statistic, marker in MARKS.items()
     ]  # fmt: skip
-    band = Patch(facecolor=SKY, alpha=0.45, edgecolor=BLUE, label="the same of replicates, 90 %")
-    return [*marks, band, Line2D([], [], color=BLUE, linewidth=1.2, label="replicates, median")]
+    band = Patch(facecolor=SKY, alpha=0.45, edgecolor=BLUE, label="drawn from the fit, 90 %")
+    return [
+        *marks,
+        band,
+        Line2D([], [], color=BLUE, linewidth=1.2, label="drawn from the fit, median"),
+    ]

@@ -1,5 +1,7 @@
 """Prior and posterior side by side: what the data said, and what was only assumed."""
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pdmodel.diagnose import diagnose
+from pdmodel.diagnose import LEARNT, PRIOR_DRIVEN, diagnose
 from pdmodel.fit import Fit
 from pdmodel.plot.quantity import (
     Quantity,
@@ -32,9 +34,16 @@ from pdmodel.plot.style import (
     key_below,
     page,
     plain,
+    unit_of,
 )
 
 COLUMNS = 3
+CONTRACTION = (
+    "Contraction: part of the prior's sd that the data took away; below "
+    f"{PRIOR_DRIVEN:g} prior-driven, from {LEARNT:g} learnt."
+)
+ACROSS = 42
+"""Characters of a line below a panel."""
 MOST_CURVES = 60
 """Patients whose curves are drawn, of those fitted alone."""
 
@@ -59,7 +68,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     quantities = own(fit) if alone else common(fit)
     table = found.patients if alone else found.population
     rows = -(-len(quantities) // COLUMNS)
-    figure = page(1.9 * rows + 1.0)
+    figure = page(2.15 * rows + 1.1)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for ax, q in zip(axes, quantities, strict=False):
         _densities(ax, q)
@@ -68,14 +77,10 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         ax.set_axis_off()
     what = "each patient, fitted alone" if alone else "the population"
     heading(figure, f"What was learnt about {what}")
-    name = "posterior, one line a patient" if alone else "posterior"
-    key_below(
-        figure,
-        [
-            Patch(facecolor=PALE, edgecolor=GREY, linestyle="--", label="prior"),
-            Line2D([], [], color=BLUE, linewidth=1.6, label=name),
-        ],
-    )
+    name = "density of the posterior" + (", one line a patient" if alone else "")
+    prior = Patch(facecolor=PALE, edgecolor=GREY, linestyle="--", label="density of the prior")
+    posterior = Line2D([], [], color=BLUE, linewidth=1.6, label=name)
+    key_below(figure, [prior, posterior], notes=[CONTRACTION])
     return figure
 
 
@@ -99,7 +104,9 @@ def _densities(ax: Axes, q: Quantity) -> None:
     low, high = (float(x) for x in natural(at[[0, -1]], q.transform))
     shown = ticks(low, high, q.transform, 4)
     ax.set_xticks(transformed(shown, q.transform), [f"{value:g}" for value in shown])
-    dress(ax, x="" if q.unit == "1" else q.unit)
+    dress(ax)
+    meaning = "\n".join(wrap(f"{plain(q.about, 2 * ACROSS)} ({unit_of(q.unit)})", ACROSS))
+    ax.set_xlabel(meaning, fontsize=SMALL, color=INK)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
 
@@ -109,11 +116,11 @@ def _title(ax: Axes, q: Quantity, rows: pd.DataFrame) -> None:
     contraction = rows["contraction"].to_numpy(float)
     known = contraction[np.isfinite(contraction)]
     if not known.size:
-        told = "contraction unknown"
+        learnt = "contraction unknown"
     elif len(rows) == 1:
-        told = f"contraction {known[0]:.2f}, {rows['informed'].iloc[0]}"
+        learnt = f"contraction {known[0]:.2f}, {rows['informed'].iloc[0]}"
     else:
         ends = f"{known.min():.2f} to {known.max():.2f}"
-        told = f"contraction {np.median(known):.2f} ({ends})"
+        learnt = f"contraction {np.median(known):.2f} ({ends})"
     ax.set_title(f"{plain(q.label)}\n", loc="left", fontsize=TEXT, color=INK)
-    ax.text(0.0, 1.03, told, transform=ax.transAxes, fontsize=SMALL, color=INK)
+    ax.text(0.0, 1.03, learnt, transform=ax.transAxes, fontsize=SMALL, color=INK)

@@ -18,8 +18,8 @@ class Quantity(NamedTuple):
 
     Attributes
     ----------
-    name, label, unit : str
-        Name in the posterior; what it is, in words; unit on the natural scale.
+    name, label, about, unit : str
+        Name in the posterior; what it is called; what it means; unit on the natural scale.
     transform : {"log", "logit", "identity"}
     prior_centre, prior_sd : float
         On the transformed scale.
@@ -29,6 +29,7 @@ class Quantity(NamedTuple):
 
     name: str
     label: str
+    about: str
     unit: str
     transform: Transform
     prior_centre: float
@@ -67,18 +68,18 @@ def _taken(
     fit: Fit, q: Parameter, name: str, what: str, centre: float, sd: float | None
 ) -> Quantity:
     label = f"{q.name}, {what}" if what else q.name
-    return Quantity(
-        name, label, q.unit, q.transform, centre, sd or 0.0, fit.posterior[name].to_numpy()
-    )
+    draws = fit.posterior[name].to_numpy()
+    return Quantity(name, label, q.about, q.unit, q.transform, centre, sd or 0.0, draws)
 
 
 def _spread(fit: Fit, q: Parameter) -> Quantity:
     name = f"{q.name}_sd"
     centre = float(np.log(q.between or 1.0))
     label = f"{q.name}, sd between patients"
-    unit = {"log": "log scale", "logit": "logit scale", "identity": q.unit}[q.transform]
+    unit = {"log": "sd of log", "logit": "sd of logit", "identity": q.unit}[q.transform]
+    about, spread = "spread between patients", q.between_spread
     draws = fit.posterior[name].to_numpy()
-    return Quantity(name, label, unit, "log", centre, q.between_spread, draws)
+    return Quantity(name, label, about, unit, "log", centre, spread, draws)
 
 
 def transformed(x: np.ndarray, transform: Transform) -> np.ndarray:

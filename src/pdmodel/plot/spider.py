@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from pdmodel.fit import Fit
 from pdmodel.plot.change import grouped, percent_change
 from pdmodel.plot.style import (
+    DASHED,
     INK,
     TEXT,
     Look,
@@ -62,7 +63,7 @@ def plot_spider(fit: Fit, *, labels: pd.DataFrame | None = None, rule: str = "si
         stroke(groups.looks[name], f"{groups.looks[name].name} ({len(keys)})")
         for name, keys in members.items()
     ]
-    key_below(figure, handles, 3)
+    key_below(figure, handles, 3, [DASHED])
     return figure
 
 
@@ -89,6 +90,7 @@ def _panels(
     for ax in axes[len(members) :]:
         ax.set_axis_off()
     heading(figure, title)
+    key_below(figure, [], notes=[DASHED])
     return figure
 
 
@@ -105,7 +107,7 @@ def _frame(ax: Axes, table: pd.DataFrame, top: float) -> None:
     ax.set_ylim(-105.0, top)
     response_lines(ax)
     if beyond := table.loc[change > top, "patient"].nunique():
-        corner(ax, f"beyond +{top:.0f} %: {beyond}")
+        corner(ax, f"growing beyond +{top:.0f} %: {beyond}")
 
 
 def _top(table: pd.DataFrame) -> float:

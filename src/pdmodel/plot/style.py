@@ -3,11 +3,12 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
@@ -19,11 +20,12 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 """Okabe and Ito's palette."""
 GREY, PALE, INK, WHITE = "#8C8C8C", "#E4E4E4", "#262626", "#FFFFFF"
+LIGHT, DARK = "#C8C8C8", "#555555"
 WIDTH = 7.4
 """Inches; a page with margins."""
 SMALL, TEXT, HEAD = 7.5, 8.5, 10.0
 """Sizes of text, in points."""
-REPORT_DPI, COLOURS = 120, 256
+PRINT_DPI, REPORT_DPI, COLOURS = 200, 150, 256
 LONGEST_NAME = 34
 SIZE_AXIS: Mapping[SizeKind, str] = {
     "sld": "Sum of longest diameters (mm)",
@@ -46,8 +48,8 @@ class Look(NamedTuple):
 
     @property
     def ink(self) -> str:
-        """Colour where no outline or hatch shows the group: white cannot be seen on paper."""
-        return GREY if self.colour == WHITE else self.colour
+        """Colour where no outline or hatch shows the group: pale areas need darker lines."""
+        return {WHITE: DARK, LIGHT: GREY}.get(self.colour, self.colour)
 
 
 RESPONSES: Mapping[str, Look] = {
@@ -62,7 +64,7 @@ CLASSES: Mapping[str, Look] = {
     "acquired": Look("acquired resistance", ORANGE, "////", (0, (6, 1.5)), "^", "A"),
     "early_loss": Look("response lost early", PURPLE, "xxxx", "-.", "v", "E"),
     "durable": Look("durable control", GREEN, "....", ":", "s", "D"),
-    "not_determinable": Look("not determinable", "#C8C8C8", "", (0, (1, 3)), "d", "N"),
+    "not_determinable": Look("not determinable", LIGHT, "", (0, (1, 3)), "d", "N"),
     "undecided": Look("undecided", WHITE, "\\\\\\\\", "--", "o", "?"),
 }
 LINES: Sequence[tuple[str, LineStyle]] = (
@@ -104,7 +106,7 @@ def names_of(cohort: Cohort) -> dict[str, str]:
 
 def page(height: float, width: float = WIDTH) -> Figure:
     """An empty figure, known to no window and no global list; sizes in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), dpi=PRINT_DPI, layout="constrained")
 
 
 def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
@@ -120,8 +122,12 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     ax.set_axisbelow(True)
 
 
+DASHED = "Dashed: 30 % below the baseline (response), and 20 % above it."
+"""What `response_lines` draws."""
+
+
 def response_lines(ax: Axes) -> None:
-    """Draw the changes from which RECIST speaks of response and, from the nadir, progression."""
+    """Draw 30 % below the baseline, the least response of RECIST, and 20 % above it."""
     for level, text in ((-30.0, "−30 %"), (20.0, "+20 %")):
         ax.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.annotate(
@@ -138,18 +144,34 @@ def corner(ax: Axes, text: str) -> None:
     )  # fmt: skip
 
 
-def heading(figure: Figure, title: str, below: str = "") -> None:
-    """Say over a whole figure what it shows, with a smaller line of explanation."""
+def heading(figure: Figure, title: str) -> None:
+    """Say over a whole figure what it shows."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=HEAD + 1, color=INK)
-    if below:
-        figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL, color=INK)
 
 
-def key_below(figure: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
-    """Put one legend below the axes of a figure."""
+def unit_of(unit: str) -> str:
+    """Say a unit; a pure number has none.
+
+    >>> unit_of("1/day"), unit_of("1")
+    ('1/day', 'no unit')
+    """
+    return "no unit" if unit == "1" else unit
+
+
+def key_below(
+    figure: Figure,
+    handles: Sequence[Artist | tuple[Artist, ...]],
+    columns: int = 4,
+    notes: Sequence[str] = (),
+) -> None:
+    """Put one legend below the axes, under notes in words; a tuple of things is one entry."""
+    named = [one[0] if isinstance(one, tuple) else one for one in handles]
+    entries: list[Any] = list(handles)
     figure.legend(
-        handles=list(handles), loc="outside lower left", ncols=columns, fontsize=SMALL,
-        frameon=False, handlelength=2.8,
+        entries, [str(one.get_label()) for one in named], loc="outside lower left",
+        ncols=columns, fontsize=SMALL, frameon=False, handlelength=2.8,
+        handler_map={tuple: HandlerTuple(ndivide=None)}, title="\n".join(notes) or None,
+        title_fontsize=SMALL, alignment="left",
     )  # fmt: skip
 
 

@@ -26,9 +26,14 @@ from pdmodel.plot.style import (
     names_of,
     page,
     plain,
+    unit_of,
 )
 
 BINS = 20
+NOTES = (
+    "ESS: effective number of draws, in the bulk and in the tails of 5 %.",
+    "Ranks: share of a chain's draws in each bin of rank, relative to an even share.",
+)
 
 
 def plot_trace_rank(fit: Fit, *, patient: str | None = None) -> Figure:
@@ -54,8 +59,7 @@ def plot_trace_rank(fit: Fit, *, patient: str | None = None) -> Figure:
         _ranks(right, q)
         r_hat, bulk, tail = np.asarray(table.loc[q.name, list(MIXING)], float)
         left.set_title(
-            f"{plain(q.label)}: R-hat {r_hat:.3f}, effective draws "
-            f"{_whole(bulk)} in bulk, {_whole(tail)} in tails",
+            f"{plain(q.label)}: R-hat {r_hat:.3f}, ESS {_whole(bulk)} bulk, {_whole(tail)} tails",
             loc="left", fontsize=SMALL, color=INK,
         )  # fmt: skip
     axes[0, 1].set_title("ranks: flat if chains agree", loc="left", fontsize=SMALL, color=INK)
@@ -66,7 +70,7 @@ def plot_trace_rank(fit: Fit, *, patient: str | None = None) -> Figure:
         Line2D([], [], color=colour, linestyle=line, label=f"chain {k + 1}")
         for k, (colour, line) in enumerate(map(line_of, range(quantities[0].draws.shape[0])))
     ]
-    key_below(figure, chains, 8)
+    key_below(figure, chains, 8, NOTES)
     return figure
 
 
@@ -102,7 +106,7 @@ def _trace(ax: Axes, q: Quantity) -> None:
         ax.plot(chain, color=colour, linestyle=line, linewidth=0.5, alpha=0.85)
     ax.yaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    dress(ax, y="" if q.unit == "1" else q.unit)
+    dress(ax, y=unit_of(q.unit))
 
 
 def _ranks(ax: Axes, q: Quantity) -> None:
@@ -113,8 +117,7 @@ def _ranks(ax: Axes, q: Quantity) -> None:
         ax.stairs(share * BINS, edges, color=colour, linestyle=line, linewidth=1.0)
     ax.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
     ax.set_ylim(0.0, max(2.0, float(shares.max()) * BINS * 1.1))
-    dress(ax, y="relative to even")
-    ax.yaxis.label.set_fontsize(SMALL)
+    dress(ax, y="ratio")
 
 
 def _whole(number: float) -> str:

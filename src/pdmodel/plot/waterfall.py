@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from pdmodel.fit import Fit
 from pdmodel.plot.change import Groups, grouped, waterfall
 from pdmodel.plot.style import (
+    DASHED,
     INK,
     SMALL,
     corner,
@@ -49,22 +50,23 @@ def plot_waterfall(
     table, groups = waterfall(fit.cohort), grouped(fit.cohort, labels, rule)
     keys = table["patient"].tolist()
     many = len(keys) > HATCHED
-    figure = page(5.0 if many else 4.6)
+    figure = page(5.4 if many else 4.7)
     axes = figure.subplots(
-        1 + many, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + many]
+        1 + many, 1, sharex=True, squeeze=False, height_ratios=[4, 1][: 1 + many]
     )
     ax: Axes = axes[0, 0]
     _bars(ax, table, groups, many=many)
     missing = len(table.attrs["left_out"])
     note = f"; {missing} without a size to compare" if missing else ""
-    title = f"Best change of size from baseline, {len(keys)} patients{note}"
+    title = f"Best change of size, {len(keys)} patients{note}"
     dress(ax, title=title, y="Best change from baseline (%)")
     ax.grid(visible=False, axis="x")
     if many:
         _rows(axes[1, 0], keys, groups)
     names = names_of(fit.cohort)
     _named(axes[-1, 0], [names[key] for key in keys])
-    key_below(figure, _handles(table, groups, many=many), 3)
+    notes = [f"Bars: {groups.by}. {DASHED}"]
+    key_below(figure, _handles(table, groups, many=many), 3, notes)
     return figure
 
 
@@ -86,7 +88,7 @@ def _bars(ax: Axes, table: pd.DataFrame, groups: Groups, *, many: bool) -> None:
         ax.plot(small, change[small] - 2.5, "v", markersize=3.5, color=INK, clip_on=False)
     cut = np.flatnonzero(change > HIGHEST)
     if many and len(cut):
-        corner(ax, f"cut at +{HIGHEST:.0f} %: {len(cut)}")
+        corner(ax, f"bars cut at +{HIGHEST:.0f} %: {len(cut)}")
     for at in () if many else cut:
         ax.annotate(
             f"+{change[at]:.0f} %", (at, HIGHEST), xytext=(0, 2), textcoords="offset points",
@@ -128,8 +130,8 @@ def _handles(table: pd.DataFrame, groups: Groups, *, many: bool) -> list[Artist]
         if count:
             handles.append(patch(flat if many else look, f"{look.name} ({count})"))
     if table["at_most"].to_numpy(bool).any():
-        told = "at best too small to measure: at most this"
+        words = "too small to measure at best: fell at least so far"
         handles.append(
-            Line2D([], [], marker="v", markersize=4, color=INK, linestyle="", label=told)
+            Line2D([], [], marker="v", markersize=4, color=INK, linestyle="", label=words)
         )
     return handles
