@@ -163,6 +163,25 @@ def test_regimens_may_differ_by_arm_and_be_joined(tmp_path):
     assert chosen.drugs == ("ipilimumab", "nivolumab")
 
 
+def test_a_regimen_needs_no_arms(tmp_path):
+    bare = "patient_id,day,size_mm\nP01,0,60\nP01,42,50\n"
+    read = read_cohort(write(tmp_path, bare, "s.csv"), regimen="atezolizumab 1200 mg q3w")
+    assert read["P01"].regimens["atezolizumab"].start.tolist() == [0, 21, 42]
+    some = "patient_id,day,size_mm,arm\nP01,0,60,a\nP01,42,50,a\nP02,0,60,\nP02,42,50,\n"
+    read = read_cohort(write(tmp_path, some, "s.csv"), regimen="atezolizumab 1200 mg q3w")
+    assert [list(p.regimens) for p in read] == [["atezolizumab"]] * 2
+    assert [note.code for note in read.log.notes] == ["stop-unknown"]
+
+
+def test_none_is_no_drug_and_no_reason_for_a_warning(tmp_path):
+    sizes = write(tmp_path, SIZES, "s.csv")
+    read = read_cohort(sizes, regimen="none")
+    assert (read.drugs, read.log.notes) == ((), ())
+    read = read_cohort(sizes, regimen={"a": "nivolumab 240 mg q2w", "b": "None"})
+    assert [bool(p.regimens) for p in read] == [True, False]
+    assert [note.code for note in read.log.notes] == ["stop-unknown"]
+
+
 def test_a_name_alone_takes_the_labelled_regimen(tmp_path):
     labelled = {"atezolizumab": ("1200 mg q3w", "840 mg q2w")}
     sizes = write(tmp_path, SIZES, "s.csv")
@@ -177,6 +196,11 @@ def test_a_name_alone_takes_the_labelled_regimen(tmp_path):
         ({"regimen": {"c": "x 1 mg q3w"}}, r"There is no arm 'c'; the table has 'a', 'b'"),
         ({"regimen": "atezolizumap 1 mg q3w", "known_drugs": ("atezolizumab",)},
          r"There is no drug 'atezolizumap'; known are 'atezolizumab'. Did you mean"),
+        ({"regimen": "pembrolizumab", "known_drugs": ("atezolizumab",)},
+         r"There is no drug 'pembrolizumab'; known are 'atezolizumab'\.$"),
+        ({"regimen": "atezolizumab 1 mg q3w + x", "known_drugs": ("atezolizumab",)},
+         r"There is no drug 'x'"),
+        ({"regimen": {"c": "none"}}, r"There is no arm 'c'; the table has 'a', 'b'"),
     ],
 )  # fmt: skip
 def test_regimens_that_cannot_be_are_refused(tmp_path, options, message):

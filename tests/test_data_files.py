@@ -163,6 +163,11 @@ def test_cells_of_a_workbook_are_told_by_row(tmp_path):
     ]
 
 
+def test_the_layout_that_a_table_has_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"not an .xlsx .* This is the layout 'long'; choose it as"):
+        read_cohort(write(tmp_path, PLAIN), format="laleh2022")
+
+
 def test_an_empty_workbook_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"the workbook is empty"):
         read_cohort(workbook(tmp_path, []))

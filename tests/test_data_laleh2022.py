@@ -123,6 +123,12 @@ def test_giving_atezolizumab_to_a_docetaxel_arm_is_a_warning(real_data):
     assert message.startswith("Arm 'Study_4_Arm_1' was given docetaxel, not 'atezolizumab'")
 
 
+def test_giving_no_drug_to_an_arm_that_had_one_is_a_warning(real_data):
+    only = {"format": "laleh2022", "arms": ("Study_4_Arm_1",)}
+    (note,) = (n for n in check_tables(real_data, regimen="none", **only) if n.code == "other-drug")
+    assert note.message == "Arm 'Study_4_Arm_1' was given docetaxel, and counts as untreated."
+
+
 def test_an_unknown_arm_lists_those_there_are(real_data):
     with pytest.raises(DataError, match=r"no arm 'Study_4_Arm_3'; .*'Study_1_Arm_1'.* Did"):
         read_cohort(real_data, format="laleh2022", arms=("Study_4_Arm_3",))
@@ -152,8 +158,13 @@ def test_a_workbook_of_another_layout_is_refused(tmp_path):
     path = workbook(tmp_path, Sheet1=[[7, 0, 20, "A"]], Sheet2=[[8, 0, 20, "A"]])
     with pytest.raises(DataError, match=r"no sheet is named Study1, .*; there are 'Sheet1'"):
         read_cohort(path, format="laleh2022")
-    with pytest.raises(DataError, match=r"column 'patient_id' and 'day' .*'Patient_Anonmyized'"):
+    with pytest.raises(
+        DataError, match=r"column 'patient_id' and 'day' .*'Patient_Anonmyized'.*[?]$"
+    ):
         read_cohort(path, format="long")
+    published = workbook(tmp_path, Study1=[[7, 0, 20, "A"]])
+    with pytest.raises(DataError, match=r"'Patient_A.* This is the layout 'laleh2022'; choose it"):
+        read_cohort(published)
     lesions = workbook(tmp_path, Study1=[[7, 0, 20, "A"]])
     with pytest.raises(DataError, match=r"the sizes are of single lesions, not sums"):
         read_cohort(lesions, format="laleh2022", size_kind="sld")

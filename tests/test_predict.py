@@ -204,7 +204,8 @@ def test_padding_repeats_the_last_day():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"patients": ["p9"]}, DataError, r"There is no patient 'p9' among the 4"),
+        ({"patients": ["p9"]}, DataError, r"no patient 'p9' among the 4 .*; write the id as"),
+        ({"patients": ["Early "]}, DataError, r"no patient 'Early ' .*; did you mean 'S/early'\?"),
         ({"patients": []}, OptionError, r"No patient was asked for"),
         ({"days": []}, OptionError, r"days are \[\]; give one or more finite numbers"),
         ({"days": [1, np.nan]}, OptionError, r"days are"),

@@ -196,7 +196,9 @@ class Cohort:
                 f"write one of {[p.key for p in found]}."
             )
         shown = ", ".join(self.keys[:5]) + (", ..." if len(self) > 5 else "")
-        raise DataError(f"There is no patient {name!r} among the {len(self)}: {shown}")
+        alike = [p.key for p in self if p.id.strip().casefold() == name.strip().casefold()]
+        hint = f"did you mean {alike[0]!r}?" if alike else "write the id as it is in the table."
+        raise DataError(f"There is no patient {name!r} among the {len(self)} ({shown}); {hint}")
 
     def subset(self, names: tuple[str, ...]) -> "Cohort":
         """Keep the named patients."""

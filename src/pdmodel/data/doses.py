@@ -1,7 +1,6 @@
 """The table of doses: patient_id, drug, day, amount_mg and duration_day, one row a dose."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from pdmodel.data.table import (
     Table,
     listed,
     many,
+    meant,
     place,
     quoted,
     require_columns,
@@ -30,6 +30,9 @@ SMALL_AMOUNT_MG = 25.0
 
 LONG_INFUSION_DAY = 14.0
 """A median duration above this may be in minutes."""
+
+LIKENESS = 0.8
+"""Names of antibodies end alike: only a name as like as this is a slip of the pen."""
 
 
 class Doses(NamedTuple):
@@ -126,8 +129,7 @@ def _studies_by_id(
 
 
 def _why_no_drug(cell: str, known: list[str]) -> str:
-    close = get_close_matches(cell, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = meant(cell, known, LIKENESS)
     return f"{quoted(cell)} is not a known drug; known are {listed(known, most=12)}.{hint}"
 
 

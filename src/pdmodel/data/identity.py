@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from pdmodel.data.table import (
     capped,
     listed,
     many,
+    meant,
     place,
     quoted,
     row_notes,
@@ -105,9 +105,7 @@ def check_arms(arms: Iterable[str], known: Iterable[str], file: str) -> list[Not
     notes = []
     for arm in arms:
         if arm not in named:
-            close = get_close_matches(arm, named, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            message = f"There is no arm {quoted(arm)}; {there}{hint}"
+            message = f"There is no arm {quoted(arm)}; {there}{meant(arm, named)}"
             notes.append(Note("error", "unknown-arm", message, 0, file, None, "arm", "", arm))
     return notes
 

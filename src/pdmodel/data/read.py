@@ -1,7 +1,7 @@
 """From files to a cohort: every table is read, checked and turned into patients here."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -12,15 +12,18 @@ import numpy as np
 from pdmodel.data import laleh2022, long
 from pdmodel.data.check import oddities, undosed
 from pdmodel.data.cohort import SIZE_KINDS, Cohort, Note, Patient, ReadingLog, SizeKind
-from pdmodel.data.doses import read_doses
+from pdmodel.data.doses import LIKENESS, read_doses
 from pdmodel.data.identity import KEY, check_arms
 from pdmodel.data.long import Scans, Source
-from pdmodel.data.table import Severity, UnusableError, listed, quoted, unusable
+from pdmodel.data.table import Severity, UnusableError, listed, meant, quoted, unusable
 from pdmodel.dosing import Regimen, Schedule, parse_schedules, planned
 from pdmodel.errors import DataError, DoseError
 
 FORMATS: Mapping[str, Callable[[Path], Source]] = {"long": long.read, "laleh2022": laleh2022.read}
 """Layouts of tables of sizes, by name."""
+
+NO_DRUG = "none"
+"""Regimen in words of those who were given nothing."""
 
 PROBLEMS_TOLD = 3
 """Problems that an error names; `check_tables` lists all."""
@@ -77,8 +80,8 @@ def read_cohort(
     doses : path, optional
         Table of doses, with the columns patient_id, drug, day, amount_mg and duration_day.
     regimen : str or mapping of str to str, optional
-        In its place a regimen in words for everybody (``"atezolizumab 1200 mg q3w"``) or by arm.
-        Doses are listed until the last scan of each patient.
+        In its place a regimen in words for everybody (``"atezolizumab 1200 mg q3w"``) or by arm;
+        ``"none"`` is no drug. Doses are listed until the last scan of each patient.
     format : {"long", "laleh2022"}
         Layout of the table of sizes.
     arms : sequence of str
@@ -153,7 +156,8 @@ def _gather(request: Request) -> Reading:
     notes += oddities(scans, patients, file)
     failed = any(note.severity == "error" for note in notes)
     if not failed and (request.doses is not None or request.regimen is not None):
-        notes += undosed(patients, file)
+        nothing = {key for key, doses in given.items() if doses == Given()}
+        notes += undosed([p for p in patients if (p.study, p.id) not in nothing], file)
     notes = sorted(notes, key=lambda note: get_args(Severity.__value__).index(note.severity))
     if not patients and not failed:
         notes = [unusable("no-patient", "no usable size is left.", file).note, *notes]
@@ -163,20 +167,39 @@ def _gather(request: Request) -> Reading:
 
 def _source(request: Request) -> Source:
     if request.format not in FORMATS:
-        close = get_close_matches(request.format, FORMATS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        message = f"There is no format {quoted(request.format)}; there are {listed(FORMATS)}.{hint}"
-        raise unusable("format", message)
+        message = f"There is no format {quoted(request.format)}; there are {listed(FORMATS)}."
+        raise unusable("format", message + meant(request.format, FORMATS))
     if request.size_kind not in (None, *SIZE_KINDS):
         message = f"There is no size_kind {quoted(request.size_kind)}; there are "
         raise unusable("size-kind", message + f"{listed(SIZE_KINDS)}.")
     if request.doses is not None and request.regimen is not None:
         raise unusable("doses-and-regimen", "Give a table of doses or a regimen, not both.")
-    source = FORMATS[request.format](Path(request.sizes))
+    source = _in_layout(request.format, Path(request.sizes))
     if source.size_kind == "lesion" and request.size_kind == "sld":
         message = "the sizes are of single lesions, not sums; leave size_kind out."
         raise unusable("size-kind", message, str(request.sizes))
     return source
+
+
+def _in_layout(layout: str, path: Path) -> Source:
+    """Read a table of sizes; where that cannot be, say if another layout would do."""
+    try:
+        return FORMATS[layout](path)
+    except UnusableError as error:
+        others = [name for name in FORMATS if name != layout and _readable(name, path)]
+        if not others:
+            raise
+        note = error.note
+        hint = f" This is the layout {others[0]!r}; choose it as the format (--format)."
+        raise UnusableError(note._replace(message=note.message + hint)) from None
+
+
+def _readable(layout: str, path: Path) -> bool:
+    try:
+        FORMATS[layout](path)
+    except UnusableError:
+        return False
+    return True
 
 
 def _given(
@@ -198,6 +221,8 @@ def _given(
         if arm in by_arm
     }
     words = "; ".join(sorted({str(one) for schedules in by_arm.values() for one in schedules}))
+    if not words:
+        return given, notes
     message = (
         "The tables do not say when treatment stopped; dosing is taken to go on until the last "
         f"scan of each patient ({words})."
@@ -211,32 +236,38 @@ def _schedules(
     """Understand the regimens in words, by arm."""
     arms = sorted(scans.frame["arm"].unique())
     regimen = request.regimen
-    texts = dict.fromkeys(arms, regimen) if isinstance(regimen, str) else dict(regimen or {})
-    notes = check_arms(texts, scans.arms | {""}, file)
-    known = None if request.known_drugs is None else sorted(request.known_drugs)
-    parsed: dict[str, tuple[Schedule, ...]] = {}
-    for text in dict.fromkeys(texts.values()):
-        try:
-            parsed[text] = parse_schedules(text, labelled=request.labelled)
-        except DoseError as error:
-            raise unusable("regimen", str(error)) from None
-        strange = [s.drug for s in parsed[text] if known is not None and s.drug not in known]
-        if strange:
-            close = get_close_matches(strange[0], known or (), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            message = f"There is no drug {quoted(strange[0])}; known are {listed(known or (), 12)}."
-            raise unusable("unknown-drug", message + hint)
+    if isinstance(regimen, str):
+        return dict.fromkeys(arms, _understood(regimen, request)), []
+    texts = dict(regimen or {})
+    parsed = {text: _understood(text, request) for text in dict.fromkeys(texts.values())}
     by_arm = {arm: parsed[text] for arm, text in texts.items() if arm in arms}
-    return by_arm, notes
+    return by_arm, check_arms(texts, scans.arms, file)
+
+
+def _understood(text: str, request: Request) -> tuple[Schedule, ...]:
+    """Understand one regimen in words; a drug that there is not is told before its dose."""
+    if text.strip().lower() == NO_DRUG:
+        return ()
+    if request.known_drugs is not None:
+        known = sorted(request.known_drugs)
+        first = (re.match(r"\s*([a-z][\w-]*)", part.lower()) for part in text.split("+"))
+        if strange := [word[1] for word in first if word and word[1] not in known]:
+            message = f"There is no drug {quoted(strange[0])}; known are {listed(known, 12)}."
+            raise unusable("unknown-drug", message + meant(strange[0], known, LIKENESS))
+    try:
+        return parse_schedules(text, labelled=request.labelled)
+    except DoseError as error:
+        raise unusable("regimen", str(error)) from None
 
 
 def _against_publication(source: Source, by_arm: Mapping[str, tuple[Schedule, ...]]) -> list[Note]:
-    """Warn where an arm is given another drug than its source says."""
+    """Warn where an arm is given another drug than its source says, or none."""
     notes = []
     for arm, schedules in by_arm.items():
         drugs = [schedule.drug for schedule in schedules]
         if (known := source.given.get(arm)) and known not in drugs:
-            message = f"Arm {quoted(arm)} was given {known}, not {listed(drugs)}; leave it out."
+            wrong = f"not {listed(drugs)}; leave it out" if drugs else "and counts as untreated"
+            message = f"Arm {quoted(arm)} was given {known}, {wrong}."
             file = source.table.file
             notes.append(Note("warning", "other-drug", message, 0, file, None, "arm", "", arm))
     return notes

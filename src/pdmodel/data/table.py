@@ -59,6 +59,12 @@ def listed(values: Iterable[object], most: int = 3) -> str:
     return ", ".join(quoted(value) for value in shown[:most]) + more
 
 
+def meant(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Ask whether a name that is like `name` was meant; nothing if there is none."""
+    close = get_close_matches(name, list(known), n=1, cutoff=likeness)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
 def many(count: int, noun: str) -> str:
     """Count things: 1 row, 2 rows."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
