@@ -198,7 +198,15 @@ def test_a_run_of_a_later_version_is_told(run):
         load(run)
 
 
+def test_the_folder_around_a_run_is_told_from_it(run):
+    with pytest.raises(RunError, match=rf"did not finish\. Did you mean {run}\?"):
+        load(run.parent)
+
+
 def test_no_folder_and_no_run_are_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match=r"file is a file; give the folder that 'pdmodel fit' wro"):
+        load(tmp_path / "file")
     with pytest.raises(RunError, match=r"There is no run folder .*nowhere; make one with 'pdmod"):
         load(tmp_path / "nowhere")
     with pytest.raises(RunError, match=rf"has no {MANIFEST}: it is no run folder, or the fit did"):
@@ -254,11 +262,19 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(run):
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-def test_a_run_is_overwritten_when_asked(run):
+def test_a_run_to_be_overwritten_stays_until_another_is_complete(run, monkeypatch):
     (run / "labels.csv").write_text("x")
+    before = load(run)
     claim(run, overwrite=True)
+    assert load(run).manifest == before.manifest
+    with monkeypatch.context() as patch:
+        patch.setattr("pdmodel.run.whole", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(RunError, match=r"could not be written to .*run: full"):
+            save(a_fit(), run)
     with pytest.raises(RunError, match=r"the fit did not finish"):
         load(run)
+    claim(run, overwrite=True)
+    assert load(save(before, run)).cohort.keys == before.cohort.keys
 
 
 def test_a_file_is_no_folder(tmp_path):
@@ -270,12 +286,14 @@ def test_a_file_is_no_folder(tmp_path):
 
 def test_a_folder_of_something_else_is_never_overwritten(tmp_path):
     (tmp_path / "thesis.docx").write_text("x")
-    with pytest.raises(RunError, match=r"holds 'thesis.docx' and no run; it is not overwritten"):
+    with pytest.raises(
+        RunError, match=r"holds 'thesis.docx' and no run; it is not overwritten\. Ch"
+    ):
         claim(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.docx").read_text() == "x"
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match=r"Cannot write to .*file/run: Not a directory"):
+    with pytest.raises(RunError, match=r"file/run: Not a directory; choose another with -o"):
         claim(tmp_path / "file" / "run")

@@ -35,6 +35,8 @@ RECORDED = ("pdmodel", "jax", "numpyro", "arviz", "numpy", "scipy", "xarray", "h
 def save(fit: Fit, folder: Path | str) -> Path:
     """Write a fit into a folder, the manifest last, so that an unfinished folder shows.
 
+    A run that was there stays whole until now, and is replaced.
+
     Parameters
     ----------
     fit : Fit
@@ -54,6 +56,7 @@ def save(fit: Fit, folder: Path | str) -> Path:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
         whole(folder / COHORT, json.dumps(_cohort_out(fit.cohort), indent=1).encode())
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             draft = Path(scratch) / POSTERIOR
@@ -111,11 +114,15 @@ def load(folder: Path | str) -> Fit:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read a run folder's manifest; RunError if it is not one, unfinished, or too new."""
     path = Path(folder) / MANIFEST
+    if path.parent.is_file():
+        raise RunError(f"{folder} is a file; give the folder that 'pdmodel fit' wrote.")
     if not path.parent.is_dir():
         raise RunError(f"There is no run folder {folder}; make one with 'pdmodel fit ... -o RUN'.")
     if not path.exists():
+        inside = sorted(path.parent.glob(f"*/{MANIFEST}"))
+        hint = f" Did you mean {inside[0].parent}?" if inside else ""
         raise RunError(
-            f"{folder} has no {MANIFEST}: it is no run folder, or the fit did not finish."
+            f"{folder} has no {MANIFEST}: it is no run folder, or the fit did not finish.{hint}"
         )
     manifest = _understood(path, lambda path: _entries(json.loads(path.read_text("utf-8"))))
     if manifest["schema"] > SCHEMA:
@@ -127,7 +134,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
-    """Make sure that a folder may be written to, before hours of work.
+    """Make sure that a folder may be written to, before hours of work; nothing in it is touched.
 
     Raises
     ------
@@ -146,15 +153,17 @@ def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
         foreign = sorted(name for name in names if not name.endswith((".csv", ".html", ".nc")))
         if foreign and not (folder / MANIFEST).exists():
             raise RunError(
-                f"The folder {folder} holds {foreign[0]!r} and no run; it is not overwritten."
+                f"The folder {folder} holds {foreign[0]!r} and no run; it is not overwritten. "
+                "Choose another with -o."
             )
-        (folder / MANIFEST).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as problem:
-        raise RunError(f"Cannot write to {folder}: {problem.strerror}.") from problem
+        raise RunError(
+            f"Cannot write to {folder}: {problem.strerror}; choose another with -o."
+        ) from problem
     return folder
 
 
