@@ -1,14 +1,18 @@
 """What all tests share: float64, strict shapes, a cache of compiled models, and the real cohort."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before anything imports matplotlib
 
 import hypothesis
 import jax
+import numpy as np
 import pytest
+import xarray as xr
+
+from pdmodel import Cohort, Fit, Model, drug, mechanism, residual
 
 ROOT = Path(__file__).parent.parent
 REAL_COHORT = "laleh2022_s1_part.xlsx"
@@ -42,3 +46,41 @@ def real_data() -> Path:
     if not path.is_file():
         pytest.skip(f"{REAL_COHORT} is not in {folder}; set PDMODEL_DATA to the folder that has it")
     return path
+
+
+@pytest.fixture(scope="session")
+def fit_by_hand() -> Callable[..., Fit]:
+    """Give a function from a cohort, and a number of divergences, to a fit without sampling."""
+    return _by_hand
+
+
+def _by_hand(cohort: Cohort, divergences: int = 0, chains: int = 2, draws: int = 600) -> Fit:
+    drugs = tuple(map(drug, cohort.drugs))
+    model = Model(mechanism("exhaustion"), drugs, residual("student_t"))
+    rng, dims, one = np.random.default_rng(1), ("chain", "draw", "patient"), (chains, draws)
+    values = {}
+    for q in model.free:
+        around = q.centre + 0.05 * rng.normal(size=(*one, len(cohort)))
+        values[q.name] = q.natural(around if q.individual else around[..., 0])
+        if q.individual:
+            values[f"{q.name}_typical"] = q.natural(q.centre + 0.05 * rng.normal(size=one))
+            values[f"{q.name}_sd"] = q.iiv * np.exp(0.05 * rng.normal(size=one))
+    stats = {"energy": rng.normal(size=one), "n_steps": np.full(one, 7)}
+    stats["diverging"] = np.arange(chains * draws).reshape(one) < divergences
+    seen = {name: np.concatenate([getattr(p, name) for p in cohort])
+            for name in ("day", "size_mm", "censored")}  # fmt: skip
+    scans = {"obs_patient": np.repeat(cohort.keys, [len(p.day) for p in cohort])}
+    scans["obs_day"] = seen.pop("day")
+    groups = {
+        "posterior": xr.Dataset(
+            {name: (dims[: x.ndim], np.asarray(x)) for name, x in values.items()},
+            {"patient": list(cohort.keys)},
+        ),
+        "sample_stats": xr.Dataset({name: (dims[:2], x) for name, x in stats.items()}),
+        "observed_data": xr.Dataset({name: ("obs", x) for name, x in seen.items()},
+                                    {name: ("obs", x) for name, x in scans.items()}),
+    }  # fmt: skip
+    options = {"pooling": "partial", "method": "nuts", "seed": 1, "chains": chains, "warmup": 20,
+               "draws": draws, "max_depth": 8, "longest_step": 10.5}  # fmt: skip
+    manifest = {"options": options, "failed_solves": {"posterior": "0 of 1"}, "seconds": {"fit": 1}}
+    return Fit(model, cohort, xr.DataTree.from_dict(groups), manifest)

@@ -1,11 +1,12 @@
 """The command line: what a clinician types is handed on to the public functions."""
 
 import json
+from collections.abc import Sequence
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,33 +16,29 @@ from pdmodel.errors import DataError, OptionError
 if TYPE_CHECKING:
     from pdmodel.fit import Fit
 
-Pooling = Literal["partial", "none"]
-Method = Literal["nuts", "nuts-joint"]
-Published = Literal["laleh2022"]
 PICTURES = (".png", ".svg", ".pdf")
 
 app = typer.Typer(
     cls=shell.Shell, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with 'pdmodel demo'. 'pdmodel COMMAND -h' tells more of a command.",
 )  # fmt: skip
-data = typer.Typer(no_args_is_help=True, help="Fetch the published sizes, or say where they are.")
+data = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None,
+    help="Fetch the published sizes, or say where they are.",
+)  # fmt: skip
 app.add_typer(data, name="data")
 
 
 @app.callback()
-def everywhere(
-    told: Annotated[
-        bool, typer.Option("--version", callback=shell.say_version, is_eager=True, help="Say it.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-) -> None:
+def everywhere(told: shell.Version = False, debug: shell.Debug = False) -> None:
     """Tell who resists PD-1 blockade, and how, from tumor sizes."""
     del told, debug  # `say_version` and `Shell` look at them
 
 
 @app.command()
-def demo(output: shell.Output = Path("demo"), seed: shell.Seed = 1) -> None:
-    """Go the whole way on the embedded, simulated cohort, in some minutes."""
+def demo(output: shell.Folder = Path("demo"), seed: shell.Seed = 1) -> None:
+    """Go the whole way on an embedded, simulated cohort (minutes)."""
     _float64()
     from pdmodel.demo import run
     from pdmodel.progress import shown
@@ -62,9 +59,11 @@ def check(
     if as_json:
         typer.echo(json.dumps([note._asdict() for note in notes], indent=1))
     for note in () if as_json else notes:
-        who = f" [patient {note.patient}]" if note.patient and note.line else ""
+        named = note.rows != 1 or not note.patient or repr(note.patient) in note.message
+        who = "" if named else f" [patient {note.patient}]"
         typer.echo(f"{note.severity}: {note.message}{who}")
     if any(note.severity == "error" for note in notes):
+        shell.complain("Error: the tables cannot be used as they are; mend the errors listed.")
         raise typer.Exit(shell.UNFIT)
     if not as_json:
         typer.echo(f"{sizes} can be used.")
@@ -72,30 +71,27 @@ def check(
 
 @app.command()
 def fit(
-    sizes: shell.Sizes, output: shell.Output, doses: shell.Doses = None,
+    sizes: shell.Sizes, output: shell.Folder, doses: shell.Doses = None,
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
     size_kind: shell.SizeKind = None,
     model: Annotated[str, typer.Option(help="Mechanism or curve, by name.")] = "exhaustion",
     residual: shell.Residual = "student_t",
-    pooling: Annotated[Pooling, typer.Option(help="A population, or patients alone.")] = "partial",
-    method: Annotated[Method, typer.Option(help="nuts-joint is exact and slow.")] = "nuts",
+    pooling: shell.Pooling = "partial",
+    method: shell.Method = "nuts",
     seed: shell.Seed = 1,
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
     draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 1000,
     overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Fit a model to a cohort; the model's drugs are those that were given."""
+    """Fit a model to a cohort, with the drugs that were given."""
     _float64()
     import pdmodel as pdm
-    from pdmodel.diagnose import diagnose
-    from pdmodel.progress import shown
-    from pdmodel.run import claim
 
     mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
     cohort = pdm.read_cohort(sizes, doses=doses, **shell.request(regimen, layout, arm, size_kind))
     typer.echo("\n".join(cohort.log.lines()))
-    if not cohort.drugs and regimen != ["none"]:
+    if not cohort.drugs and not shell.untreated(regimen):
         raise DataError(
             f"Nobody in {sizes} was given a drug: add --doses TABLE, or --regimen "
             "'atezolizumab 1200 mg q3w', or --regimen none if nobody was treated."
@@ -106,6 +102,10 @@ def fit(
         f"Fitting {model} under {' + '.join(cohort.drugs) or 'no drug'} to {len(cohort)} patients "
         f"with {cohort.scans} scans: {', '.join(own)} of each; {', '.join(shared)} of all."
     )
+    from pdmodel.diagnose import diagnose
+    from pdmodel.progress import shown
+    from pdmodel.run import claim
+
     with shell.no_empty(claim(output, overwrite=overwrite)), shown() as report:
         fitted = pdm.fit(
             whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,
@@ -118,29 +118,32 @@ def fit(
 
 @app.command()
 def diagnose(run: shell.Run, as_json: shell.AsJson = False) -> None:
-    """Say whether a fit can be trusted; exit 1, and why, if it must not be."""
+    """Say whether a fit can be trusted; exit 1, and why, if not."""
     fitted = _fitted(run, warn=False)
     from pdmodel.diagnose import diagnose
 
     found = diagnose(fitted)
     typer.echo(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
     if not found.trusted:
-        shell.complain("\n".join([found.verdict, *found.reasons]))
+        shell.complain(f"Error: {_distrust(found.reasons)}")
         raise typer.Exit(shell.UNFIT)
 
 
 @app.command()
 def classify(
     run: shell.Run,
-    output: shell.Output,
-    rule: Annotated[str, typer.Option(help="Rule of resistance, by name.")] = "sitc2020",
-    horizon: Annotated[float | None, typer.Option(help="Forecast courses to this day.")] = None,
-    certainty: Annotated[float, typer.Option(help="Least probability for a label.")] = 0.8,
+    output: shell.Table,
+    rule: shell.Rule = "sitc2020",
+    horizon: shell.Horizon = None,
+    certainty: shell.Certainty = 0.8,
     draws: shell.Draws = 1000,
     hide_ids: shell.HideIds = False,
     overwrite: shell.Overwrite = False,
 ) -> None:
-    """Label each patient: primary, acquired, early loss, durable, not determinable, undecided."""
+    """Label each patient: how it resists, if it does.
+
+    Labels are primary, acquired, early loss, durable, not determinable and undecided.
+    """
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = _fitted(run)
     from pdmodel.resistance import classify, write_labels
@@ -155,17 +158,17 @@ def classify(
 @app.command()
 def predict(
     run: shell.Run,
-    output: shell.Output,
+    output: shell.Table,
     days: Annotated[str | None, typer.Option(help="Days, as 42,84,126.")] = None,
-    until: Annotated[float | None, typer.Option(help="Every week from day 0 to this day.")] = None,
-    patient: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
+    until: shell.Until = None,
+    patient: shell.Patients = None,
     regimen: Annotated[str | None, typer.Option(help="Give this instead from day 0 on.")] = None,
     draws: shell.Draws = 1000,
     seed: shell.Seed = 1,
     hide_ids: shell.HideIds = False,
     overwrite: shell.Overwrite = False,
 ) -> None:
-    """Predict sizes, as a new scan would measure them, of the patients of a fit."""
+    """Predict sizes of the fit's patients, as a scan would give them."""
     wanted = shell.days_listed(days, until)
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = _fitted(run)
@@ -180,19 +183,19 @@ def predict(
 
 @app.command()
 def simulate(
-    output: shell.Output,
+    output: shell.Folder,
     arm: Annotated[list[str], typer.Option(help="What an arm is given; repeat for more arms.")],
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Fit to learn from.")] = None,
-    model: Annotated[str | None, typer.Option(help="Instead of RUN: a model's prior.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Fit to learn from.")] = None,
+    model: Annotated[str | None, typer.Option(help="In place of RUN: a model's prior.")] = None,
     residual: shell.Residual = "student_t",
-    patients: Annotated[int, typer.Option("-n", help="Virtual patients.")] = 1000,
-    until: Annotated[float, typer.Option(help="Day of the last visit.")] = 730.0,
+    patients: Annotated[int, typer.Option("-n", min=1, help="Virtual patients.")] = 1000,
+    until: shell.LastVisit = 730.0,
     seed: shell.Seed = 1,
     overwrite: shell.Overwrite = False,
 ) -> None:
     """Simulate a trial: the same virtual patients in every arm."""
     if (run is None) == (model is None):
-        raise typer.BadParameter("give either RUN or --model NAME.", param_hint="RUN")
+        raise typer.BadParameter("give either RUN or --model NAME.", param_hint="'RUN'")
     _float64()
     import pdmodel as pdm
     from pdmodel.simulate import simulate, write
@@ -211,33 +214,32 @@ def simulate(
 @app.command()
 def plot(
     run: shell.Run,
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to draw.")],
-    output: Annotated[Path | None, typer.Option("-o", help="File: png, svg or pdf.")] = None,
+    kind: shell.Kind,
+    output: shell.Picture = None,
     patient: Annotated[str | None, typer.Option(help="Whom to draw.")] = None,
     overwrite: shell.Overwrite = False,
 ) -> None:
     """Draw a plot, into the folder of the run if no file is named."""
-    fitted = _fitted(run)
+    if output is not None:
+        shell.free(output, PICTURES, overwrite=overwrite)
+    _float64()
     from pdmodel.plot import KINDS
     from pdmodel.run import whole
 
-    if kind not in KINDS:
-        raise OptionError(f"There is no plot {kind!r}; there are {', '.join(KINDS)}.")
     if patient and "patient" not in signature(KINDS[kind]).parameters:
         raise OptionError(f"The plot {kind!r} is of all patients; leave --patient out.")
+    figure = KINDS[kind](_fitted(run), **({"patient": patient} if patient else {}))
     path = output or run / "plots" / f"{kind}.png"
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower())
     if output is None:
         path.parent.mkdir(exist_ok=True)
-    shell.free(path, PICTURES, overwrite=overwrite or output is None)
-    picture = BytesIO()
-    figure = KINDS[kind](fitted, **({"patient": patient} if patient else {}))
-    figure.savefig(picture, format=path.suffix[1:].lower())
     whole(path, picture.getvalue())
     typer.echo(f"Drawn into {path}.")
 
 
 @app.command()
-def report(run: shell.Run, output: shell.Output, overwrite: shell.Overwrite = False) -> None:
+def report(run: shell.Run, output: shell.Page, overwrite: shell.Overwrite = False) -> None:
     """Write a report for people: one page that needs nothing else."""
     shell.free(output, (".html",), overwrite=overwrite)
     fitted = _fitted(run)
@@ -248,8 +250,8 @@ def report(run: shell.Run, output: shell.Output, overwrite: shell.Overwrite = Fa
 
 
 @data.command()
-def fetch(name: Annotated[Published, typer.Argument(help="What.")] = "laleh2022") -> None:
-    """Download the published tumor sizes of Ghaffari Laleh et al. 2022."""
+def fetch(name: shell.Published = "laleh2022") -> None:
+    """Download published tumor sizes (doi:10.1371/journal.pcbi.1009822)."""
     from pdmodel.data import fetch_laleh2022
 
     typer.echo({"laleh2022": fetch_laleh2022}[name]())
@@ -291,10 +293,14 @@ def _fitted(run: Path, *, warn: bool = True) -> "Fit":
 
     fitted = load(run)
     if warn and (reasons := diagnose(fitted).reasons):
-        shell.complain(f"Warning: this fit must not be trusted: {'; '.join(reasons)}.")
+        shell.complain(f"Warning: {_distrust(reasons)}")
     return fitted
 
 
+def _distrust(reasons: Sequence[str]) -> str:
+    return f"this fit must not be trusted: {'; '.join(reasons)}."
+
+
 def main() -> None:
-    """shell.Run the command line."""
+    """Run the command line."""
     app(prog_name="pdmodel")

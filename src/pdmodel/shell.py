@@ -4,8 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +17,12 @@ UNFIT, INTERRUPTED = 1, 130
 """Exit codes, beside 0 for done and 2 for wrong usage."""
 EVERY_DAYS = 7.0
 """Between two predictions, where only the last day is given."""
+CENTURY = 36525.0
+"""The last day that may be asked for, as in tables."""
+NO_DRUG = "none"
+LARGEST_SEED = 2**32 - 1
+WORDING = "Value error, "
+"""What Typer's messages about a choice begin with."""
 
 
 class Shell(TyperGroup):
@@ -28,6 +35,9 @@ class Shell(TyperGroup):
                 reconfigure(errors="replace")  # where a terminal lacks a character
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as problem:
+            problem.message = problem.message.removeprefix(WORDING)
+            raise
         except KeyboardInterrupt:
             complain("Interrupted; what was not finished was not written.")
             raise typer.Exit(INTERRUPTED) from None
@@ -66,6 +76,10 @@ def say_version(asked: bool) -> None:  # noqa: FBT001  # what Typer calls
 
 # ---------------------------------------------------------------- options
 
+Version = Annotated[
+    bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show the version.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Sizes = Annotated[Path, typer.Argument(metavar="SIZES", help="Table of tumor sizes.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'pdmodel fit' wrote.")]
 Doses = Annotated[Path | None, typer.Option(help="Table of doses.")]
@@ -74,17 +88,59 @@ Regimens = Annotated[
     typer.Option(
         "--regimen",
         help="In place of a table of doses: 'atezolizumab 1200 mg q3w' for everybody, "
-        "'ARM=atezolizumab 1200 mg q3w' for one arm (may be repeated), or 'none'.",
+        "'ARM=atezolizumab 1200 mg q3w' for one arm (may be repeated); 'none' is no drug.",
     ),
 ]
-Layout = Annotated[str, typer.Option("--format", help="Layout of SIZES: long or laleh2022.")]
-Arms = Annotated[list[str] | None, typer.Option("--arm", help="Keep this arm; may be repeated.")]
-SizeKind = Annotated[str | None, typer.Option(help="What the sizes measure: sld or lesion.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="Where to write.")]
+Layout = Annotated[Literal["long", "laleh2022"], typer.Option("--format", help="Layout of SIZES.")]
+Arms = Annotated[
+    list[str] | None, typer.Option("--arm", help="Keep only this arm; may be repeated.")
+]
+SizeKind = Annotated[
+    Literal["sld", "lesion"] | None,
+    typer.Option(help="Sizes are sums of longest diameters, or one lesion's."),
+]
+Pooling = Annotated[
+    Literal["partial", "none"], typer.Option(help="A population, or each patient alone.")
+]
+Method = Annotated[
+    Literal["nuts", "nuts-joint"], typer.Option(help="nuts-joint is exact and slow.")
+]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")]
+Table = Annotated[Path, typer.Option("-o", "--output", help="CSV file to write.")]
+Page = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]
+Picture = Annotated[
+    Path | None, typer.Option("-o", "--output", help="File to write: .png, .svg or .pdf.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same numbers.")
+]
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior to use.")]
 HideIds = Annotated[bool, typer.Option("--hide-ids", help="Write 1, 2, ... in place of ids.")]
+Rule = Annotated[
+    Literal["sitc2020", "sitc2020_confirmed", "sitc2023_chemo", "jitc2021"],
+    typer.Option(help="Rule of resistance."),
+]
+Horizon = Annotated[
+    float | None, typer.Option(min=0, max=CENTURY, help="Forecast courses to this day.")
+]
+Certainty = Annotated[
+    float, typer.Option(min=0.5, max=1, help="Least probability for a label, above 0.5.")
+]
+Patients = Annotated[
+    list[str] | None, typer.Option("--patient", help="Only this patient; may be repeated.")
+]
+Until = Annotated[
+    float | None, typer.Option(min=0, max=CENTURY, help="Every week from day 0 to this day.")
+]
+LastVisit = Annotated[
+    float, typer.Option(min=42, max=CENTURY, help="Day up to which visits go on.")
+]
+Kind = Annotated[
+    Literal["patient", "spider", "waterfall", "ppc", "trace", "prior", "classes", "arms"],
+    typer.Argument(metavar="KIND", help="What to draw."),
+]
+Published = Annotated[Literal["laleh2022"], typer.Argument(metavar="NAME", help="Which sizes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Residual = Annotated[str, typer.Option(help="How sizes scatter, by name.")]
 
@@ -95,12 +151,12 @@ def request(
     """Turn options into arguments of `pdmodel.read_cohort`."""
     from pdmodel import library
 
-    texts = [text for text in regimens or () if text != "none"]
+    texts = regimens or []
     pairs = [text.rpartition("=") for text in texts if "=" in text]
-    by_arm = {arm: given for arm, _, given in pairs}
-    if len(texts) > max(len(by_arm), 1) or (regimens and len(texts) not in (0, len(regimens))):
+    by_arm = {arm.strip(): given for arm, _, given in pairs}
+    if len(texts) > max(len(by_arm), 1):
         raise typer.BadParameter(
-            "give one for all, or one ARM=... for each.", param_hint="--regimen"
+            "give one for all, or one ARM=... for each arm.", param_hint="'--regimen'"
         )
     return {
         "regimen": by_arm or (texts[0] if texts else None),
@@ -112,16 +168,27 @@ def request(
     }
 
 
+def untreated(regimens: list[str] | None) -> bool:
+    """Whether it was said that nobody was given a drug."""
+    given = [text.rpartition("=")[2].strip().lower() for text in regimens or ()]
+    return set(given) == {NO_DRUG}
+
+
 def days_listed(days: str | None, until: float | None) -> list[float]:
     """Days to predict: those listed, or every week and the last."""
     if until is not None and days is None:
         return [EVERY_DAYS * k for k in range(int(until // EVERY_DAYS) + 1)] + [until]
     if days is None or until is not None:
-        raise typer.BadParameter("give either --days or --until.", param_hint="--days")
+        raise typer.BadParameter("give either --days or --until.", param_hint="'--days'")
     try:
-        return [float(day) for day in days.split(",")]
+        listed = [float(day) for day in days.split(",")]
     except ValueError:
-        raise typer.BadParameter("write numbers, as 42,84,126.", param_hint="--days") from None
+        listed = []
+    if not listed or not all(isfinite(day) and abs(day) <= CENTURY for day in listed):
+        raise typer.BadParameter(
+            f"write days, as 42,84,126, none beyond {CENTURY:g}.", param_hint="'--days'"
+        )
+    return listed
 
 
 # ---------------------------------------------------------------- where to write
