@@ -21,18 +21,16 @@ from pdmodel.report.contents import (
     chosen_patients,
     cohort_facts,
     convergence,
-    drugs,
-    equations,
     flat,
     label_counts,
     limits,
-    parameters,
     percent,
-    prior_in_words,
+    reading,
     short,
     spread,
     treatment,
 )
+from pdmodel.report.described import drugs, equations, parameters, prior_in_words
 from pdmodel.resistance import COLUMNS, PROBABILITIES
 from pdmodel.simulate import simulate
 
@@ -61,6 +59,8 @@ XSS = (
     "{{ 7 * 7 }}{% for x in y %}",
     "&lt;script&gt;alert(1)&lt;/script&gt;",
     "javascript:alert(1)\u202e\u0000<!--",
+    "$\\bad$",
+    "\u05d0\u05d1\u05d2 \u200f\u2067(1)",
 )
 LOADING = {"src", "href", "data", "action", "formaction", "poster", "srcset", "background"}
 FORBIDDEN = {"script", "iframe", "object", "embed", "link", "base", "svg", "form", "input"}
@@ -247,8 +247,8 @@ def test_sections_stand_in_order(written):
     asked = [value for tag, name, value in page.attributes if (tag, name) == ("h2", "id")]
     links = [value[1:] for tag, name, value in page.attributes if name == "href"]
     assert asked == [
-        "asked", "answer", "trust", "cohort", "labels", "patients", "checks", "trial", "model",
-        "limits", "provenance",
+        "asked", "cohort", "labels", "trust", "limits", "patients", "checks", "trial", "each",
+        "model", "provenance",
     ]  # fmt: skip
     assert set(links) <= set(asked)
 
@@ -312,7 +312,42 @@ def test_an_old_report_stays_if_the_new_one_fails(partial, tmp_path, monkeypatch
     assert path.read_text() == "old"
 
 
+def test_what_speaks_against_all_labels_is_said_once(partial, tmp_path):
+    shared = diagnose(partial).doubt("")
+    labels = labels_of(partial.cohort, SURE)
+    labels["reason"] = [f"fit not trusted: {shared}; scans: of {k}." for k in range(4)]
+    labels.loc[3, "reason"] = f"fit not trusted: {shared}; this patient's draws; scans: of 3."
+    text = Page(write_report(partial, tmp_path / "r.html", labels=labels).read_text("utf-8")).text
+    assert f"None of these labels must be relied on: {shared}." in text
+    assert "fit not trusted" not in text
+    assert "Scans: of 0." in text
+    assert "This patient's draws; scans: of 3." in text
+
+
+def test_what_arms_are_given_is_said_in_full(written):
+    assert "atezolizumab 1200 mg q3w 60 min; ipilimumab 240 mg q3w x4 60 min" in Page(written).text
+
+
 # ---------------------------------------------------------------- its contents
+
+
+def test_files_are_named_without_their_folders():
+    notes = (
+        Note("warning", "x", "/home/p/sizes.csv, column day: odd.", 2, "/home/p/sizes.csv"),
+        Note("info", "y", "/home/p/doses.csv: sorted.", 0, "/home/p/doses.csv"),
+    )
+    name, rows = reading(ReadingLog("/home/p/sizes.csv", 3, 2, notes))
+    assert name == "sizes.csv"
+    assert [row["message"] for row in rows] == ["sizes.csv, column day: odd.", "doses.csv: sorted."]
+    assert [row["rows"] for row in rows] == [2, ""]
+
+
+def test_population_parameters_are_told_by_name_and_meaning(partial):
+    rows = {row["parameter"]: row["about"] for row in convergence(diagnose(partial), MODEL)}
+    about = {q.name: q.about for q in MODEL.parameters}
+    assert rows["growth_typical"] == about["growth"]
+    assert rows["growth_sd"] == "its spread between patients"
+    assert rows["waning"] == about["waning"]
 
 
 def test_labels_are_counted(partial):
@@ -378,7 +413,7 @@ def test_limits_depend_on_the_fit(partial):
 
 def test_the_worst_patient_stands_for_patients_fitted_alone():
     diagnosis = diagnose(a_fit("none"))
-    rows = {row["parameter"]: row for row in convergence(diagnosis)}
+    rows = {row["parameter"]: row for row in convergence(diagnosis, MODEL)}
     assert set(rows) == {q.name for q in MODEL.free}
     own = diagnosis.patients
     assert rows["kill"]["r_hat"] == own.loc[own["parameter"] == "kill", "r_hat"].max()

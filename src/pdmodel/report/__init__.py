@@ -31,7 +31,7 @@ from pdmodel.plot import (
     plot_waterfall,
     png,
 )
-from pdmodel.report import contents
+from pdmodel.report import contents, described
 from pdmodel.resistance import PROBABILITIES, UNDECIDED, agreement, classify
 from pdmodel.run import whole
 from pdmodel.simulate import Trial
@@ -44,11 +44,12 @@ MOST_NOTES = 200
 
 
 class Picture(NamedTuple):
-    """One picture: its data address, what it shows in words, and a caption."""
+    """One picture: its data address, what it shows in words, a caption, and of whom it is."""
 
     source: str
     words: str
     caption: str
+    patient: str = ""
 
 
 def write_report(
@@ -76,7 +77,7 @@ def write_report(
     Returns
     -------
     Path
-        The file: some hundred kB of pictures, and about 0.5 kB a patient.
+        The file: about 1 MB of pictures, and 1 kB a patient.
 
     Raises
     ------
@@ -109,10 +110,12 @@ def _render(fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: i
         size_kind=SIZE_KINDS[fit.cohort.size_kind],
         treatment=contents.treatment(fit),
         facts=contents.cohort_facts(fit),
+        thresholds=contents.THRESHOLDS,
+        reading=contents.reading(fit.cohort.log),
         most_notes=MOST_NOTES,
         diagnosis=diagnosis,
-        convergence=contents.convergence(diagnosis),
-        labels=labels.head(max_patients).to_dict("records"),
+        convergence=contents.convergence(diagnosis, fit.model),
+        labels=contents.label_rows(labels.head(max_patients), diagnosis),
         left_out=max(len(labels) - max_patients, 0),
         counts=contents.label_counts(labels),
         agreement=agreement(labels),
@@ -121,10 +124,11 @@ def _render(fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: i
         pictures=_pictures(fit, trial, labels),
         pages=_pages(fit, labels),
         trial=trial,
+        given={} if trial is None else contents.given(trial, fit.model),
         endpoints=[] if trial is None else contents.endpoints(trial),
-        parameters=contents.parameters(fit.model, diagnosis),
-        drugs=contents.drugs(fit.model),
-        equations=contents.equations(fit.model),
+        parameters=described.parameters(fit.model, diagnosis),
+        drugs=described.drugs(fit.model),
+        equations=described.equations(fit.model),
         limits=contents.limits(fit, diagnosis),
         provenance=contents.flat(fit.manifest),
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -141,9 +145,9 @@ def visible(value: object) -> object:
     )
 
 
-def _picture(figure: Figure, words: str, caption: str) -> Picture:
+def _picture(figure: Figure, words: str, caption: str, patient: str = "") -> Picture:
     source = "data:image/png;base64," + b64encode(png(figure)).decode("ascii")
-    return Picture(source, words, caption)
+    return Picture(source, words, caption, patient)
 
 
 def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, Picture]:
@@ -152,22 +156,22 @@ def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, 
         "classes": (
             lambda: plot_classes(fit, labels=labels),
             "Stacked bars of the probability of each class for every patient",
-            "How sure the model is of each patient. Beyond the dashed line a class is a label.",
+            "How sure the model is of each patient, the surest first in each class.",
         ),
         "waterfall": (
             lambda: plot_waterfall(fit, labels=labels),
             "Bars of the best change of size of every patient, sorted, by label",
-            "The best change of size of each patient, by the label of the model.",
+            "The best change of size of each patient: the greatest shrinkage, or least growth.",
         ),
         "spider": (
             lambda: plot_spider(fit),
             "Lines of the change of size of every patient over time, by best response",
-            "All scans, as they were read. A mark ends each course.",
+            "All scans from baseline on, as they were read. A mark ends each course.",
         ),
         "ppc": (
             lambda: plot_ppc(fit),
             "Quantiles of observed sizes by visit beside bands of replicated ones",
-            "If the marks lie in the bands, scans that the model makes up look like the real ones.",
+            "Where marks lie in the bands, the model makes scans like those it was fitted to.",
         ),
         "prior": (
             lambda: plot_prior_posterior(fit),
@@ -184,7 +188,7 @@ def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, 
         drawn["arms"] = (
             lambda: plot_arms(trial),
             "Courses, time to progression and endpoints of the arms of the simulated trial",
-            "The same virtual patients in every arm.",
+            "The same virtual patients in every arm. Six and twelve months are days 182 and 365.",
         )
     return {name: _picture(draw(), *words) for name, (draw, *words) in drawn.items()}
 
@@ -194,6 +198,6 @@ def _pages(fit: Fit, labels: pd.DataFrame) -> list[Picture]:
     chosen = contents.chosen_patients(labels)
     figures = patient_pages(fit, [key for key, _ in chosen], small=True)
     return [
-        _picture(figure, f"Scans and course of patient {key}", f"{key}: {why}")
+        _picture(figure, f"Scans and course of patient {key}", why, key)
         for figure, (key, why) in zip(figures, chosen, strict=True)
     ]

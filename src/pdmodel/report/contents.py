@@ -1,44 +1,45 @@
 """What the report says: numbers and sentences, taken from a fit, its diagnosis and a trial."""
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pdmodel import pharmacokinetics
+from pdmodel.data import ReadingLog
 from pdmodel.data.cohort import SIZE_KINDS
 from pdmodel.diagnose import Diagnosis
 from pdmodel.fit import Fit
 from pdmodel.model import Model
-from pdmodel.parameter import Parameter
 from pdmodel.resistance import UNDECIDED
-from pdmodel.response import CLASSES
+from pdmodel.response import CLASSES, RULES
 from pdmodel.simulate import Trial
+from pdmodel.simulate.arms import read_arms
 
 MOST_PAGES = 12
 """Patients shown on a page of their own."""
-NINETY = 1.645
-"""Standard deviations on each side that hold 90 % of a normal."""
 MEANINGS: Mapping[str, str] = {
     "primary": "progression before six months, without a response before it",
-    "acquired": "progression after a response, or after six months of stable disease",
+    "acquired": "progression after six months or more, after a response or stable disease",
     "early_loss": "a response that was lost before six months",
     "durable": "no progression for twelve months",
-    "not_determinable": "followed too briefly to tell, or not measurable",
+    "not_determinable": "followed or treated too briefly to tell, or not measurable",
     UNDECIDED: "no class is probable enough to be a label",
 }
+COMMON = RULES["sitc2020"]
+THRESHOLDS = (
+    f"A response is a size at least {-100 * COMMON.partial_response:g} % below the baseline; "
+    f"progression is growth by at least {100 * COMMON.progression:g} % and "
+    f"{COMMON.progression_mm:g} mm over the smallest size so far (RECIST 1.1, target lesions only)."
+)
 UNSEEN = """Only sizes of target lesions are known. New lesions, other lesions and deaths are not
 seen, so a real progression may be earlier than the one named here."""
 ONE_LESION = "A size is that of one lesion a patient; RECIST judges the sum of several."
 MISSING = """Scans that are missing, as after leaving a study, are taken to be missing for no
 reason beyond the sizes before them."""
 TYPICAL = "Every patient has the concentrations of a typical patient of the published studies."
-PK_PARAGRAPHS = 3
-"""Of the docstring of `pdmodel.pharmacokinetics`: the equations, not how they are solved."""
 ESTIMATE = ("estimate", "low", "high")
 SHOWN_ENDPOINTS: Mapping[str, str] = {
     "objective_response": "response (CR or PR)",
@@ -104,6 +105,17 @@ def cohort_facts(fit: Fit) -> list[tuple[str, str]]:
     ]
 
 
+def reading(log: ReadingLog) -> tuple[str, list[dict[str, Any]]]:
+    """Name the table, and give a row for each note on it; files by name, without their folders."""
+    rows = []
+    for one in log.notes:
+        message = one.message
+        for file in {log.source, one.file} - {""}:
+            message = message.replace(file, Path(file).name)
+        rows.append({"severity": one.severity, "message": message, "rows": one.rows or ""})
+    return Path(log.source).name, rows
+
+
 def label_counts(labels: pd.DataFrame) -> list[dict[str, Any]]:
     """Count labels in the order of the classes, undecided last, with their meaning."""
     found = Counter(labels["label"])
@@ -111,6 +123,14 @@ def label_counts(labels: pd.DataFrame) -> list[dict[str, Any]]:
         {"label": name, "count": found[name], "meaning": MEANINGS[name]}
         for name in (*map(str, CLASSES), UNDECIDED)
     ]
+
+
+def label_rows(labels: pd.DataFrame, diagnosis: Diagnosis) -> list[dict[str, Any]]:
+    """Give a row for each patient; what speaks against all labels is not said in each reason."""
+    shared = f"fit not trusted: {diagnosis.doubt('')}; "
+    own = [str(reason).removeprefix(shared) for reason in labels["reason"]]
+    shown = labels.assign(reason=[reason[:1].upper() + reason[1:] for reason in own])
+    return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
 
 
 def chosen_patients(labels: pd.DataFrame, most: int = MOST_PAGES) -> list[tuple[str, str]]:
@@ -136,24 +156,34 @@ def chosen_patients(labels: pd.DataFrame, most: int = MOST_PAGES) -> list[tuple[
     return list(found.items())
 
 
-def convergence(diagnosis: Diagnosis) -> list[dict[str, Any]]:
+def convergence(diagnosis: Diagnosis, model: Model) -> list[dict[str, Any]]:
     """Give a row for each population parameter, or the worst patient of each parameter."""
-    if len(diagnosis.population):
-        table = diagnosis.population
-        return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+    about = {q.name: q.about for q in model.parameters}
+    if len(table := diagnosis.population):
+        names = [str(name).removesuffix("_typical") for name in table["parameter"]]
+        meaning = [about.get(name, "its spread between patients") for name in names]
+        columns = {str(name): list(table[name]) for name in table} | {"about": meaning}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rows = []
     for name, own in diagnosis.patients.groupby("parameter", sort=False):
         rows.append(
             {
                 "parameter": name,
+                "about": about[str(name)],
                 "r_hat": own["r_hat"].max(skipna=False),
                 "ess_bulk": own["ess_bulk"].min(skipna=False),
                 "ess_tail": own["ess_tail"].min(skipna=False),
                 "contraction": own["contraction"].median(),
-                "informed": _counted(own["informed"].tolist()),
+                "informed": counted(own["informed"].tolist()),
             }
         )
     return rows
+
+
+def given(trial: Trial, model: Model) -> dict[str, str]:
+    """Say what each arm of a trial is given, in full."""
+    arms = read_arms(trial.arms, model.drugs)
+    return {arm.name: "; ".join(map(str, arm.schedules)) or "nothing" for arm in arms}
 
 
 def endpoints(trial: Trial) -> list[dict[str, Any]]:
@@ -167,61 +197,6 @@ def endpoints(trial: Trial) -> list[dict[str, Any]]:
             told = [f"{middle} ({low} to {high})" for middle, low, high in numbers]
             rows.append({"endpoint": words, "arms": told})
     return rows
-
-
-def parameters(model: Model, diagnosis: Diagnosis) -> list[dict[str, str]]:
-    """Describe every parameter of mechanism and residual: prior, source, learnt or not."""
-    return [
-        {
-            "name": q.name,
-            "about": q.about,
-            "unit": "" if q.unit == "1" else q.unit,
-            "prior": prior_in_words(q),
-            "learnt": _learnt(q, diagnosis),
-            "source": q.source,
-        }
-        for q in model.parameters
-    ]
-
-
-def prior_in_words(q: Parameter) -> str:
-    """Say what is assumed of a parameter before any data."""
-    if q.prior_sd is None:
-        return f"fixed at {q.typical:.4g}"
-    low, high = (float(q.natural(np.asarray(q.centre + z * q.prior_sd))) for z in (-NINETY, NINETY))
-    told = f"{q.typical:.3g} (90 %: {low:.3g} to {high:.3g}), normal on the {q.transform} scale"
-    if q.between is None:
-        return f"{told}; one value for all patients"
-    return f"typical value {told}; sd between patients about {q.between:.3g} on that scale"
-
-
-def drugs(model: Model) -> list[dict[str, Any]]:
-    """Describe every drug: pharmacokinetics and target engagement, with sources."""
-    told = []
-    for drug in model.drugs:
-        pk = drug.pharmacokinetics
-        rows = [
-            ("clearance at the first dose", f"{pk.clearance:g} L/day"),
-            ("central volume", f"{pk.central_volume:g} L"),
-            ("exchange between compartments", f"{pk.intercompartmental:g} L/day"),
-            ("peripheral volume", f"{pk.peripheral_volume:g} L"),
-        ]
-        if pk.varies:
-            change = f"log ratio {pk.emax:g}, half on day {pk.t50:g}, steepness {pk.hill:g}"
-            rows.append(("change of clearance", change))
-        target = [(f"{q.about}", f"{q.typical:.4g} {q.unit}".removesuffix(" 1"), q.source)
-                  for q in drug.parameters]  # fmt: skip
-        told.append({"drug": drug, "rows": rows, "target": target})
-    return told
-
-
-def equations(model: Model) -> dict[str, str]:
-    """Give the equations as they stand beside the code that solves them, by what they describe."""
-    beside = sys.modules.get(model.mechanism.rate.__module__)
-    written = {f"Mechanism “{model.mechanism.name}”": _documented(beside)}
-    if model.drugs:
-        written["Concentration of a drug"] = _documented(pharmacokinetics, PK_PARAGRAPHS)
-    return written
 
 
 def limits(fit: Fit, diagnosis: Diagnosis) -> list[str]:
@@ -241,7 +216,7 @@ def limits(fit: Fit, diagnosis: Diagnosis) -> list[str]:
     for name, own in diagnosis.patients.groupby("parameter", sort=False)["informed"]:
         if count := own.tolist().count("prior-driven"):
             told.append(
-                f"Of {count} of {len(own)} patients the scans say next to nothing about {name}."
+                f"In {count} of {len(own)} patients the scans say next to nothing about {name}."
             )
     assumed = [q.name for q in fit.model.parameters if q.source.startswith("assumption")]
     if assumed:
@@ -261,27 +236,6 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _documented(module: ModuleType | None, paragraphs: int | None = None) -> str:
-    """Give a module's docstring, or its first paragraphs, without the marks of typesetting."""
-    text = (module.__doc__ if module else None) or "not written out by its author"
-    chosen = "\n\n".join(text.strip().split("\n\n")[:paragraphs])
-    return chosen.replace("``", "").replace(" ::", ":").replace("::", ":").replace("`", "")
-
-
-def _learnt(q: Parameter, diagnosis: Diagnosis) -> str:
-    if q.fixed:
-        return "fixed"
-    told = []
-    for row in diagnosis.population.to_dict("records"):
-        if row["parameter"] in (q.name, f"{q.name}_typical", f"{q.name}_sd"):
-            what = str(row["parameter"]).removeprefix(q.name).strip("_") or "value"
-            told.append(f"{what}: {row['informed']}")
-    own = diagnosis.patients
-    mine = own.loc[own["parameter"] == q.name, "informed"].tolist()
-    if mine:
-        told.append(f"patients: {_counted(mine)}")
-    return "; ".join(told)
-
-
-def _counted(words: Sequence[str]) -> str:
+def counted(words: Sequence[str]) -> str:
+    """Count words, the most common first."""
     return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())

@@ -1,0 +1,95 @@
+"""The model, written out for the report: parameters, drugs and equations, from their sources."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pdmodel import pharmacokinetics
+from pdmodel.diagnose import Diagnosis
+from pdmodel.model import Model
+from pdmodel.parameter import Parameter
+from pdmodel.report.contents import counted
+
+NINETY = 1.645
+"""Standard deviations on each side that hold 90 % of a normal."""
+PK_PARAGRAPHS = 3
+"""Of the docstring of `pdmodel.pharmacokinetics`: the equations, not how they are solved."""
+
+
+def parameters(model: Model, diagnosis: Diagnosis) -> list[dict[str, str]]:
+    """Describe every parameter of mechanism and residual: prior, source, learnt or not."""
+    return [
+        {
+            "name": q.name,
+            "about": q.about,
+            "unit": "" if q.unit == "1" else q.unit,
+            "prior": prior_in_words(q),
+            "learnt": _learnt(q, diagnosis),
+            "source": q.source,
+        }
+        for q in model.parameters
+    ]
+
+
+def prior_in_words(q: Parameter) -> str:
+    """Say what is assumed of a parameter before any data."""
+    if q.prior_sd is None:
+        return f"fixed at {q.typical:.4g}"
+    low, high = (float(q.natural(np.asarray(q.centre + z * q.prior_sd))) for z in (-NINETY, NINETY))
+    told = f"{q.typical:.3g} (90 %: {low:.3g} to {high:.3g}), normal on the {q.transform} scale"
+    if q.between is None:
+        return f"{told}; one value for all patients"
+    return f"typical value {told}; sd between patients about {q.between:.3g} on that scale"
+
+
+def drugs(model: Model) -> list[dict[str, Any]]:
+    """Describe every drug: pharmacokinetics and target engagement, with sources."""
+    told = []
+    for drug in model.drugs:
+        pk = drug.pharmacokinetics
+        rows = [
+            ("clearance at the first dose", f"{pk.clearance:g} L/day"),
+            ("central volume", f"{pk.central_volume:g} L"),
+            ("exchange between compartments", f"{pk.intercompartmental:g} L/day"),
+            ("peripheral volume", f"{pk.peripheral_volume:g} L"),
+        ]
+        if pk.varies:
+            change = f"log ratio {pk.emax:g}, half on day {pk.t50:g}, steepness {pk.hill:g}"
+            rows.append(("change of clearance", change))
+        target = [(f"{q.about}", f"{q.typical:.4g} {q.unit}".removesuffix(" 1"), q.source)
+                  for q in drug.parameters]  # fmt: skip
+        told.append({"drug": drug, "rows": rows, "target": target})
+    return told
+
+
+def equations(model: Model) -> dict[str, str]:
+    """Give the equations as they stand beside the code that solves them, by what they describe."""
+    beside = sys.modules.get(model.mechanism.rate.__module__)
+    written = {f"Mechanism “{model.mechanism.name}”": _documented(beside)}
+    if model.drugs:
+        written["Concentration of a drug"] = _documented(pharmacokinetics, PK_PARAGRAPHS)
+    return written
+
+
+def _documented(module: ModuleType | None, paragraphs: int | None = None) -> str:
+    """Give a module's docstring, or its first paragraphs, without the marks of typesetting."""
+    text = (module.__doc__ if module else None) or "not written out by its author"
+    chosen = "\n\n".join(text.strip().split("\n\n")[:paragraphs])
+    return chosen.replace("``", "").replace(" ::", ":").replace("::", ":").replace("`", "")
+
+
+def _learnt(q: Parameter, diagnosis: Diagnosis) -> str:
+    if q.fixed:
+        return "fixed"
+    told = []
+    for row in diagnosis.population.to_dict("records"):
+        if row["parameter"] in (q.name, f"{q.name}_typical", f"{q.name}_sd"):
+            what = str(row["parameter"]).removeprefix(q.name).strip("_") or "value"
+            told.append(f"{what}: {row['informed']}")
+    own = diagnosis.patients
+    mine = own.loc[own["parameter"] == q.name, "informed"].tolist()
+    if mine:
+        told.append(f"patients: {counted(mine)}")
+    return "; ".join(told)
