@@ -14,7 +14,7 @@ from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
 from pdmodel.data import ReadingLog
 from pdmodel.dosing import parse_schedules, planned
 from pdmodel.errors import DataError, OptionError
-from pdmodel.plot import KINDS, plot_arms, plot_classes, plot_patient, png
+from pdmodel.plot import KINDS, patient_pages, plot_arms, plot_classes, plot_patient, png
 from pdmodel.plot.arms import ENDPOINTS, endpoint_table
 from pdmodel.plot.change import label_of, percent_change, thresholds, waterfall
 from pdmodel.plot.classes import PER_PAGE, counted, in_order
@@ -319,7 +319,9 @@ def test_every_kind_draws_a_figure(kind, pooling, partial, trial):
 
 def outside(figure):
     """Texts that leave the page, with a point to spare; numbers of the axes aside."""
-    figure.draw_without_rendering()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.draw_without_rendering()
     page, spare = figure.bbox, figure.dpi / 72
     numbers = {
         x for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for x in axis.get_ticklabels()
@@ -435,7 +437,10 @@ def test_hostile_names_are_drawn_as_they_are():
     fit = a_fit(patients=patients)
     labels = some_labels(len(HOSTILE)).assign(patient_id=HOSTILE)
     for name in HOSTILE:
-        png(plot_patient(fit, name, draws=5), 30)
+        figure = plot_patient(fit, name, draws=5)
+        png(figure, 30)
+        assert not outside(figure)
+    assert not any(map(outside, patient_pages(fit, HOSTILE, draws=5, small=True)))
     for kind in ("waterfall", "spider", "classes"):
         png(KINDS[kind](fit, labels=labels), 30)
     png(KINDS["trace"](fit, patient=HOSTILE[0]), 30)

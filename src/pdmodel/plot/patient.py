@@ -1,6 +1,7 @@
 """One patient's page: scans and course, T cells, and blockade."""
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ LEGEND: dict[str, Any] = {
     "fontsize": SMALL, "loc": "upper right", "framealpha": 0.9, "edgecolor": "none",
 }  # fmt: skip
 """Of a panel, on white, so that no line runs through the words."""
+TITLE_WIDTH = 45  # characters
 GRID, EVERY = 141, 5
 """Days on which courses are computed; each fifth for new measurements, whose noise is smoothed."""
 
@@ -207,7 +209,8 @@ def _sizes(ax: Axes, given: _Page) -> list:
         fontsize=SMALL, color=INK,
     )  # fmt: skip
     where = f" ({plain(', '.join(x for x in (p.study, p.arm) if x))})" if p.study or p.arm else ""
-    dress(ax, title=f"Patient {given.name}{where}", y=SIZE_AXIS[given.size_kind])
+    title = wrap(f"Patient {given.name}{where}", TITLE_WIDTH, break_long_words=False)
+    dress(ax, title="\n".join(title), y=SIZE_AXIS[given.size_kind])
     scan = Line2D([], [], color=INK, marker="o", linestyle="", markersize=5, label="scan")
     return [scan, *_band_keys(), new, *lines, *doses]
 
