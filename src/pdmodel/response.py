@@ -218,8 +218,8 @@ def _series(day: ArrayLike, size_mm: ArrayLike, rule: Rule) -> _Scans:
     for at, x in zip(day, size, strict=True):
         if not 0 <= x < np.inf:
             raise ValueError(f"size_mm is {x} on day {at:g}. Give sizes >= 0; drop missing visits.")
-    known = np.array([[Decimal(str(x))] for x in size[baseline_index(day) :]])  # as it was typed
-    return _Scans(day, size[:, None], _codes(known, rule, Decimal, 0))
+    typed = [[Decimal(str(round(x, 9)))] for x in size[baseline_index(day) :]]  # sums have noise
+    return _Scans(day, size[:, None], _codes(np.array(typed), rule, Decimal, 0))
 
 
 def _codes(size: np.ndarray, rule: Rule, number: type, slack: float) -> np.ndarray:
