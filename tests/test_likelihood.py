@@ -6,6 +6,7 @@ from itertools import pairwise
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 from scipy import stats
 from scipy.integrate import solve_ivp
 
@@ -165,6 +166,20 @@ def test_only_differing_scans_change_their_terms(whole):
     terms, _ = log_likelihood(model("lognormal"), VALUES, data)
     changed = np.argwhere(np.asarray(terms) != np.asarray(whole[0]))
     assert changed.tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize("wrong", [np.ones(2), np.ones((3, 3))], ids=["too few", "a square"])
+def test_a_value_of_another_shape_is_told_by_argument_and_name(wrong):
+    data, shape = evidence(model("lognormal"), PATIENTS), ",".join(map(str, wrong.shape))
+    message = rf"(?s)likelihood\.log_likelihood.*parameter 'values'.*'growth': f64\[{shape}\]"
+    with pytest.raises(TypeCheckError, match=message):
+        log_likelihood(model("lognormal"), VALUES | {"growth": wrong}, data)
+
+
+def test_arguments_in_another_order_are_told():
+    data = evidence(model("lognormal"), PATIENTS)
+    with pytest.raises(TypeCheckError, match=r"parameter 'values'"):
+        log_likelihood(model("lognormal"), data, VALUES)
 
 
 def test_evidence_holds_the_table():

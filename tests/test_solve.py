@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 from scipy.integrate import solve_ivp
 
 from pdmodel.course import LONGEST_STEP, Courses, lay_out
@@ -372,3 +373,29 @@ def test_wild_patients_are_solved_or_flagged_never_nan(slopes, method, wider):
     for name in FREE:
         assert np.isfinite(slope[name]).all()
     assert np.mean(ok) >= (SOLVED[wider] if method == "rosenbrock" else 1.0)
+
+
+# ------------------------------------------------------------------------------- wrong shapes
+
+WRONG = {"too few": np.full(4, 0.5), "one": np.full(1, 0.5), "a row": np.full((1, 5), 0.5),
+         "words": "much"}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_a_value_of_another_shape_is_told_by_argument_and_name(wrong):
+    blocks, p = blocked(mixed()), from_prior(5, seed=4)
+    shown = repr(wrong) if isinstance(wrong, str) else rf"f64\{list(wrong.shape)}"
+    message = rf"(?s)pdmodel\.solve\.solve.*parameter 'values'.*'kill': {shown}".replace(", ", ",")
+    with pytest.raises(TypeCheckError, match=message):
+        solve(MECHANISM, p | {"kill": wrong}, blocks)
+
+
+def test_a_value_of_another_shape_is_told_while_a_function_is_traced():
+    blocks, p = blocked(mixed()), from_prior(5, seed=4)
+    one = jax.jit(lambda kill: solve(MECHANISM, p | {"kill": kill}, blocks).log_size)
+    many = jax.vmap(one)
+    assert one(jnp.asarray(p["kill"])).shape == (5, 5)
+    assert many(jnp.tile(jnp.asarray(p["kill"]), (3, 1))).shape == (3, 5, 5)
+    for traced, wrong in ((one, jnp.ones(4)), (many, jnp.ones((3, 4)))):
+        with pytest.raises(TypeCheckError, match=r"parameter 'values'"):
+            traced(wrong)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from pdmodel.course import lay_out
 from pdmodel.dosing import parse_schedule
@@ -94,3 +95,20 @@ def test_many_patients_are_those_of_several_calls():
     assert whole.log_size.shape == (2, count, 2)
     np.testing.assert_allclose(whole.log_size[:, -3:], part.log_size, atol=1e-12)
     assert whole.ok.shape == (2, count)
+
+
+WRONG = {
+    "too many patients": ("values", {"values": values(DRAWS, 4)}),
+    "one draw without its axis": ("values", {"values": {q.name: np.ones(3) for q in MODEL.free}}),
+    "unlike draws": ("values", {"values": values(DRAWS, 3) | {"kill": np.ones((2, 3))}}),
+    "days of two patients": ("days", {"days": np.stack([DAYS, DAYS])}),
+    "a single day": ("days", {"days": np.array(30.0)}),
+    "a list of days": ("days", {"days": [0.0, 30.0]}),
+}
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG.values(), ids=WRONG)
+def test_an_array_of_another_shape_is_told_by_argument(name, wrong):
+    asked = {"values": values(DRAWS, 3), "starts": STARTS, "days": DAYS, "regimens": GIVEN} | wrong
+    with pytest.raises(TypeCheckError, match=rf"trajectory\.trajectories\.\n.*parameter '{name}'"):
+        trajectories(MODEL, **asked)

@@ -1,12 +1,16 @@
 """From values to the log-likelihood of every scan: solve the courses, ask the residual."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from beartype import beartype
+from beartype.vale import IsInstance
 from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Bool, Float, Num, PyTree, jaxtyped
 
 from pdmodel.course import LONGEST_STEP, lay_out
 from pdmodel.data import Cohort, Patient
@@ -14,6 +18,9 @@ from pdmodel.model import Model
 from pdmodel.parameter import Values
 from pdmodel.residual import Scans
 from pdmodel.solve import Blocks, blocked, log_sizes
+
+OfPatients = PyTree[Num[ArrayLike, "{data.patients}"] | Num[ArrayLike, ""]]
+"""Values that are each a number or of shape (patients,), checked by `log_likelihood`."""
 
 
 class Evidence(NamedTuple):
@@ -83,7 +90,10 @@ def scan_terms(model: Model, values: Values, data: Evidence, expected: Array, ok
     return jnp.where(data.visible & ok[:, None], terms, 0.0)
 
 
-def log_likelihood(model: Model, values: Values, data: Evidence) -> tuple[Array, Array]:
+@jaxtyped(typechecker=beartype)
+def log_likelihood(
+    model: Model, values: Annotated[Mapping[str, Any], IsInstance[OfPatients]], data: Evidence
+) -> tuple[Float[Array, "patients visits"], Bool[Array, "patients"]]:  # noqa: F821  # a shape
     """Log-likelihood of every scan.
 
     Parameters
@@ -98,6 +108,11 @@ def log_likelihood(model: Model, values: Values, data: Evidence) -> tuple[Array,
     terms, ok : Array
         Log density per mm (log probability where censored) of shape (patients, visits), 0 where
         there is no scan; and whether each patient's course was solved, shape (patients,).
+
+    Raises
+    ------
+    jaxtyping.TypeCheckError
+        If a value is of another shape.
     """
     expected, ok = expected_sizes(model, values, data)
     return scan_terms(model, values, data, expected, ok), ok

@@ -6,13 +6,18 @@ handful of free parameters they cost no more than an adjoint, store nothing, and
 to take only the steps it needs.
 """
 
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from beartype import beartype
+from beartype.vale import IsInstance
 from jax import Array, lax
+from jax.typing import ArrayLike
+from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.action import Actions
 from pdmodel.course import Courses
@@ -23,6 +28,10 @@ from pdmodel.step import TOO_COARSE, one_step
 BLOCK = 64
 """Patients solved side by side: enough to fill vector units, and a block's course stays in cache
 (64 patients x 200 steps x 5 sensitivities x 8 bytes = 0.5 MB)."""
+
+
+OfPatients = PyTree[Num[ArrayLike, "{len(blocks.place)}"] | Num[ArrayLike, ""]]
+"""Values that are each a number or of shape (patients,), checked where `solve` is called."""
 
 
 class Solution(NamedTuple):
@@ -139,7 +148,12 @@ def _gathered(stacked: Array, blocks: Blocks) -> Array:
     return jnp.moveaxis(stacked, 1, 2).reshape(-1, stacked.shape[1])[blocks.place]
 
 
-def solve(mechanism: Mechanism, values: Values, blocks: Blocks) -> Solution:
+@jaxtyped(typechecker=beartype)
+def solve(
+    mechanism: Mechanism,
+    values: Annotated[Mapping[str, Any], IsInstance[OfPatients]],
+    blocks: Blocks,
+) -> Solution:
     """Solve the courses of all patients and read them at their visits.
 
     Parameters
@@ -154,6 +168,11 @@ def solve(mechanism: Mechanism, values: Values, blocks: Blocks) -> Solution:
     -------
     Solution
         Nothing is raised for a failed solve: its `ok` is False.
+
+    Raises
+    ------
+    jaxtyping.TypeCheckError
+        If a value is of another shape.
     """
 
     def one(args: tuple) -> tuple[Array, State, Array]:

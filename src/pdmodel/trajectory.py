@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from beartype import beartype
+from beartype.vale import IsInstance
+from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.course import LONGEST_STEP, lay_out
 from pdmodel.dosing import Regimen
@@ -15,6 +18,10 @@ from pdmodel.solve import Blocks, Solution, blocked, solve
 
 TOGETHER = 128
 """Patients solved at a time; with 400 draws on 60 days their states take about 100 MB."""
+
+
+OfDraws = PyTree[Num[np.ndarray, "draws {len(starts)}"]]
+"""Values that are each of shape (draws, patients), checked where `trajectories` is called."""
 
 
 class Trajectories(NamedTuple):
@@ -33,13 +40,14 @@ class Trajectories(NamedTuple):
     ok: np.ndarray
 
 
+@jaxtyped(typechecker=beartype)
 def trajectories(
     model: Model,
-    values: Mapping[str, np.ndarray],
-    starts: Sequence[float],
-    days: np.ndarray,
+    values: Annotated[Mapping[str, np.ndarray], IsInstance[OfDraws]],
+    starts: Sequence[float | int],
+    days: Num[np.ndarray, " days"] | Num[np.ndarray, "{len(starts)} days"],
     regimens: Sequence[Mapping[str, Regimen]],
-    longest_step: float = LONGEST_STEP,
+    longest_step: float | int = LONGEST_STEP,
 ) -> Trajectories:
     """Solve the courses of every draw of every patient.
 
@@ -60,6 +68,11 @@ def trajectories(
     Returns
     -------
     Trajectories
+
+    Raises
+    ------
+    jaxtyping.TypeCheckError
+        If an array is of another shape.
     """
     count = len(starts)
     own = np.broadcast_to(np.asarray(days, float), (count, np.shape(days)[-1]))
