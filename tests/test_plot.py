@@ -16,7 +16,7 @@ from pdmodel.dosing import parse_schedules, planned
 from pdmodel.errors import DataError, OptionError
 from pdmodel.plot import KINDS, patient_pages, plot_arms, plot_classes, plot_patient, png
 from pdmodel.plot.arms import ENDPOINTS, endpoint_table
-from pdmodel.plot.change import label_of, percent_change, thresholds, waterfall
+from pdmodel.plot.change import best_responses, label_of, percent_change, thresholds, waterfall
 from pdmodel.plot.classes import PER_PAGE, counted, in_order
 from pdmodel.plot.quantity import (
     common,
@@ -159,6 +159,12 @@ def test_a_baseline_of_nothing_has_no_change():
     cohort = Cohort((gone, PATIENTS[0]))
     assert percent_change(cohort).attrs["left_out"] == ["S/gone"]
     assert waterfall(cohort).attrs["left_out"] == ["S/gone"]
+
+
+def test_too_small_to_measure_is_a_response_whatever_its_limit():
+    seen = a_patient("seen", [0, 42], [50, 10])
+    small = a_patient("small", [0, 42], [50, 10], censored=[1])
+    assert best_responses(Cohort((seen, small)), RULE) == {"S/seen": "PR", "S/small": "CR"}
 
 
 def test_thresholds_follow_baseline_and_nadir():

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pdmodel.data import Cohort, Patient
 from pdmodel.plot.style import CLASSES, RESPONSES, Look
+from pdmodel.residual import SMALLEST_MM
 from pdmodel.response import (
     RULES,
     Rule,
@@ -22,8 +23,12 @@ from pdmodel.response import (
 
 
 def best_responses(cohort: Cohort, rule: Rule) -> dict[str, str]:
-    """Best response of the scans of each patient ("CR", "PR", "SD", "PD", "NE"), by key."""
-    return {p.key: best_response(visit_responses(p.day, p.size_mm, rule)) for p in cohort.patients}
+    """Best response of the scans of each patient ("CR", "PR", "SD", "PD", "NE"), by key.
+
+    A size too small to measure counts as 5 mm whatever its limit, as `classify` takes it.
+    """
+    sized = [(p, np.where(p.censored, SMALLEST_MM, p.size_mm)) for p in cohort]
+    return {p.key: best_response(visit_responses(p.day, x, rule)) for p, x in sized}
 
 
 def label_of(labels: pd.DataFrame) -> dict[str, str]:
