@@ -176,6 +176,12 @@ def test_a_value_of_another_shape_is_told_by_argument_and_name(wrong):
         log_likelihood(model("lognormal"), VALUES | {"growth": wrong}, data)
 
 
+def test_a_value_of_all_patients_may_have_an_axis_of_one(whole):
+    mine = VALUES | {"scatter": np.array([0.11])}
+    terms, _ = log_likelihood(model("lognormal"), mine, evidence(model("lognormal"), PATIENTS))
+    np.testing.assert_array_equal(terms, whole[0])
+
+
 def test_arguments_in_another_order_are_told():
     data = evidence(model("lognormal"), PATIENTS)
     with pytest.raises(TypeCheckError, match=r"parameter 'values'"):

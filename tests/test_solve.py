@@ -377,7 +377,7 @@ def test_wild_patients_are_solved_or_flagged_never_nan(slopes, method, wider):
 
 # ------------------------------------------------------------------------------- wrong shapes
 
-WRONG = {"too few": np.full(4, 0.5), "one": np.full(1, 0.5), "a row": np.full((1, 5), 0.5),
+WRONG = {"too few": np.full(4, 0.5), "a row": np.full((1, 5), 0.5),
          "words": "much"}  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from pdmodel.parameter import Values
 from pdmodel.residual import Scans
 from pdmodel.solve import Blocks, blocked, log_sizes
 
-OfPatients = PyTree[Num[ArrayLike, "{data.patients}"] | Num[ArrayLike, ""]]
-"""Values that are each a number or of shape (patients,), checked by `log_likelihood`."""
+OfPatients = PyTree[Num[ArrayLike, "#{data.patients}"] | Num[ArrayLike, ""]]
+"""Values that are each a number or of shape (patients,) or (1,), checked by `log_likelihood`."""
 
 
 class Evidence(NamedTuple):
@@ -100,7 +100,7 @@ def log_likelihood(
     ----------
     model : Model
     values : mapping of str to Array
-        The free parameters, each a number or of shape (patients,); constants are added.
+        The free parameters, each a number or of shape (patients,) or (1,); constants are added.
     data : Evidence
 
     Returns

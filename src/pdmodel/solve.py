@@ -30,8 +30,8 @@ BLOCK = 64
 (64 patients x 200 steps x 5 sensitivities x 8 bytes = 0.5 MB)."""
 
 
-OfPatients = PyTree[Num[ArrayLike, "{len(blocks.place)}"] | Num[ArrayLike, ""]]
-"""Values that are each a number or of shape (patients,), checked where `solve` is called."""
+OfPatients = PyTree[Num[ArrayLike, "#{len(blocks.place)}"] | Num[ArrayLike, ""]]
+"""Values that are each a number or of shape (patients,) or (1,), checked by `solve`."""
 
 
 class Solution(NamedTuple):
@@ -160,7 +160,7 @@ def solve(
     ----------
     mechanism : Mechanism
     values : mapping of str to Array
-        Every parameter of the mechanism, each a number or of shape (patients,).
+        Every parameter of the mechanism, each a number or of shape (patients,) or (1,).
     blocks : Blocks
         From `blocked`.
 
