@@ -54,10 +54,14 @@ def test_another_file_than_the_published_one_is_refused_and_not_kept(cache, monk
 
 
 @pytest.mark.parametrize(
-    "error",
-    [requests.exceptions.ConnectionError("no route"), PermissionError(13, "Permission denied")],
-)
-def test_without_network_it_says_what_to_do(cache, monkeypatch, error):
+    ("error", "reason"),
+    [
+        (requests.exceptions.ConnectionError("HTTPSConnectionPool(...): Max retries exceeded"),
+         "there is no connection to journals.plos.org."),
+        (PermissionError(13, "Permission denied"), "[Errno 13] Permission denied"),
+    ],
+)  # fmt: skip
+def test_without_network_it_says_what_to_do(cache, monkeypatch, error, reason):
     def fail(*_: object, **__: object) -> None:
         raise error
 
@@ -65,6 +69,7 @@ def test_without_network_it_says_what_to_do(cache, monkeypatch, error):
     with pytest.raises(DataError) as told:
         fetch_laleh2022()
     message = str(told.value)
+    assert message.splitlines()[0].endswith(f"could not be fetched: {reason}")
     assert "doi:10.1371/journal.pcbi.1009822" in message
     assert f"Download them in a browser from {fetch.URL}" in message
     assert str(cache / fetch.WHOLE) in message

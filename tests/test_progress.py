@@ -10,7 +10,7 @@ import pytest
 
 from pdmodel import progress
 from pdmodel.nuts import Progress
-from pdmodel.progress import shown, stoppable, told
+from pdmodel.progress import busy, shown, stoppable, told
 
 
 @pytest.fixture
@@ -79,12 +79,28 @@ def test_without_a_terminal_lines_go_to_stderr(capsys):
     assert said.err.startswith("  warm-up and sampling ...\n    25 %, 0 s so far")
 
 
-def test_a_terminal_has_a_bar_with_stage_share_and_divergences(monkeypatch):
+def a_terminal(monkeypatch):
+    """Make stderr a terminal whose screen can be read."""
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
+    return terminal
+
+
+def test_a_terminal_shows_what_is_being_done_and_a_file_does_not(monkeypatch, capsys):
+    with busy("Drawing"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    terminal = a_terminal(monkeypatch)
+    with busy("Drawing"):
+        pass
+    assert "Drawing ..." in terminal.getvalue()
+
+
+def test_a_terminal_has_a_bar_with_stage_share_and_divergences(monkeypatch):
+    terminal = a_terminal(monkeypatch)
     with shown() as report:
         report(Progress("first look", 0, 1, 0))
         report(Progress("warm-up", 1, 4, 0))

@@ -12,6 +12,7 @@ import typer
 
 from pdmodel import shell
 from pdmodel.errors import DataError, OptionError
+from pdmodel.progress import busy, shown
 
 if TYPE_CHECKING:
     from pdmodel.fit import Fit
@@ -41,7 +42,6 @@ def demo(output: shell.Folder = Path("demo"), seed: shell.Seed = 1) -> None:
     """Go the whole way on an embedded, simulated cohort (minutes)."""
     _float64()
     from pdmodel.demo import run
-    from pdmodel.progress import shown
 
     run(output, seed=seed, report=typer.echo, watch=shown)
 
@@ -103,7 +103,6 @@ def fit(
         f"with {cohort.scans} scans: {', '.join(own)} of each; {', '.join(shared)} of all."
     )
     from pdmodel.diagnose import diagnose
-    from pdmodel.progress import shown
     from pdmodel.run import claim
 
     with shell.no_empty(claim(output, overwrite=overwrite)), shown() as report:
@@ -148,7 +147,8 @@ def classify(
     fitted = _fitted(run)
     from pdmodel.resistance import classify, write_labels
 
-    labels = classify(fitted, rule=rule, horizon=horizon, certainty=certainty, draws=draws)
+    with busy("Labelling"):
+        labels = classify(fitted, rule=rule, horizon=horizon, certainty=certainty, draws=draws)
     write_labels(labels, output, hide_ids=hide_ids)
     for label, count in labels["label"].value_counts().items():
         typer.echo(f"{count:5d} {label}")
@@ -176,7 +176,8 @@ def predict(
     from pdmodel.tables import write_table
 
     options = {"patients": patient or None, "regimen": regimen, "draws": draws, "seed": seed}
-    table = predict(fitted, wanted, **options)
+    with busy("Predicting"):
+        table = predict(fitted, wanted, **options)
     write_table(table, output, hide_ids=hide_ids)
     typer.echo(f"{len(table)} predictions written to {output}.")
 
@@ -203,7 +204,9 @@ def simulate(
 
     shell.free_folder(output, TRIAL, overwrite=overwrite)
     prior = pdm.Model(pdm.mechanism(model), (), pdm.residual(residual)) if model else None
-    trial = simulate(prior or _fitted(run or Path()), arm, n=patients, seed=seed, until=until)
+    source = prior or _fitted(run or Path())
+    with busy("Simulating"):
+        trial = simulate(source, arm, n=patients, seed=seed, until=until)
     write(trial, output)
     columns = ["arm", "endpoint", "estimate", "low", "high", "basis"]
     measured = trial.summary.query("seen == 'measured'")
@@ -228,7 +231,9 @@ def plot(
 
     if patient and "patient" not in signature(KINDS[kind]).parameters:
         raise OptionError(f"The plot {kind!r} is of all patients; leave --patient out.")
-    figure = KINDS[kind](_fitted(run), **({"patient": patient} if patient else {}))
+    fitted = _fitted(run)
+    with busy("Drawing"):
+        figure = KINDS[kind](fitted, **({"patient": patient} if patient else {}))
     path = output or run / "plots" / f"{kind}.png"
     picture = BytesIO()
     figure.savefig(picture, format=path.suffix[1:].lower())
@@ -245,7 +250,8 @@ def report(run: shell.Run, output: shell.Page, overwrite: shell.Overwrite = Fals
     fitted = _fitted(run)
     from pdmodel.report import write_report
 
-    write_report(fitted, output)
+    with busy("Drawing and writing"):
+        write_report(fitted, output)
     typer.echo(f"Written to {output}.")
 
 

@@ -1,4 +1,4 @@
-"""How far a fit is, as a bar on a terminal or in a few lines elsewhere; Ctrl-C stops it."""
+"""What is going on, and how far a fit is; Ctrl-C stops it."""
 
 import signal
 import sys
@@ -28,6 +28,18 @@ def shown() -> Iterator[Report]:
     watch = _bar() if sys.stderr.isatty() else told(_on_stderr)
     with watch as report, stoppable(report) as stopping:
         yield stopping
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show on a terminal what is being done until it is; elsewhere say nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} ..."):
+        yield
 
 
 @contextmanager

@@ -50,13 +50,22 @@ def fetch_laleh2022(folder: str | os.PathLike[str] | None = None) -> Path:
     try:
         found = pooch.retrieve(URL, known_hash=f"sha256:{SHA256}", fname=WHOLE, path=place)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = _why_not(error)
         raise DataError(
             f"The public data (doi:{DOI}, {LICENSE}) could not be fetched: {reason}\n"
             f"Download them in a browser from {URL} and save them as {place / WHOLE}, or set "
             f"{FOLDER_VARIABLE} to the folder that holds the file."
         ) from None
     return Path(found)
+
+
+def _why_not(error: Exception) -> str:
+    """Say in a few words why a download failed."""
+    from requests.exceptions import ConnectionError as NoConnection
+
+    if isinstance(error, NoConnection):
+        return f"there is no connection to {URL.split('/')[2]}."
+    return str(error).splitlines()[0][:200]
 
 
 def laleh2022_path() -> Path:
