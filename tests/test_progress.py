@@ -113,7 +113,7 @@ def test_a_terminal_has_a_bar_with_stage_share_and_divergences(monkeypatch):
     assert screen.endswith("\x1b[2K")  # the bar is wiped away at the end
 
 
-def test_reports_pass_until_ctrl_c_and_no_further():
+def test_reports_pass_until_ctrl_c_and_no_further(capsys):
     seen, before = [], signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stoppable(seen.append) as report:  # noqa: PT012
         report("one")
@@ -123,6 +123,8 @@ def test_reports_pass_until_ctrl_c_and_no_further():
         report("two")
     assert seen == ["one"]
     assert signal.getsignal(signal.SIGINT) is before
+    said = "Stopping at the end of this step; Ctrl-C again stops at once.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_ctrl_c_stops_chains_in_threads_at_their_next_report():

@@ -1,6 +1,8 @@
 """The command line: what a clinician types is handed on to the public functions."""
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from inspect import signature
 from io import BytesIO
@@ -308,5 +310,12 @@ def _distrust(reasons: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="pdmodel")
+    """Run the command line; once it is interrupted, do not wait for what still computes."""
+    try:
+        app(prog_name="pdmodel")
+    except SystemExit as end:
+        if end.code != shell.INTERRUPTED:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(shell.INTERRUPTED)

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ def stoppable(report: Report) -> Iterator[Report]:
     def interrupted(*_: object) -> None:
         stopped.set()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with suppress(RuntimeError):  # where the signal came in the middle of a line
+            _on_stderr("Stopping at the end of this step; Ctrl-C again stops at once.")
         raise KeyboardInterrupt
 
     def checked(progress: "Progress") -> None:
