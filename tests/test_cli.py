@@ -597,11 +597,14 @@ def test_ctrl_c_reaches_chains_in_threads(sizes, here):
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", SLOW], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as program:
-        for line in program.stderr:
-            if "sampling" in line:
-                break
-        program.send_signal(signal.SIGINT)
-        _, said = program.communicate(timeout=30)
+        try:
+            for line in program.stderr:
+                if "sampling" in line:
+                    break
+            program.send_signal(signal.SIGINT)
+            _, said = program.communicate(timeout=30)
+        finally:
+            program.kill()
     assert program.returncode == INTERRUPTED
     assert said.splitlines()[-2:] == [
         "Stopping at the end of this step; Ctrl-C again stops at once.",
