@@ -7,16 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, potential_energy
 
 from pdmodel.data import Cohort
 from pdmodel.errors import FitError
 from pdmodel.keys import key_of
-from pdmodel.levels import exact, tabulated
+from pdmodel.levels import FRESH, Stored, log_marginals, tabulated
 from pdmodel.likelihood import Evidence, evidence
-from pdmodel.look import Look, first_look, log_normal, per_patient
-from pdmodel.marginal import Table, chosen_effects, log_marginal, marginal, parts, split
+from pdmodel.look import Look, first_look, log_normal, per_patient, positions
+from pdmodel.marginal import (
+    Table,
+    chosen_effects,
+    log_marginal,
+    marginal,
+    parts,
+    potential_of,
+    units,
+)
 from pdmodel.model import Model
+from pdmodel.nodes import refined
 from pdmodel.nuts import Draws, Progress, Settings, sample
 from pdmodel.population import Picture, hierarchical, separate
 
@@ -26,18 +36,14 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 JITTER = 0.5
 """How far chains start from the first look, in standard deviations of their coordinates."""
+DISPERSED = 1.5
+"""The same from the mode, where the posterior's own standard deviations are known."""
 MOVES = 5
 """Exact Metropolis steps for each patient and draw."""
 STRIDE = 0.9
 """Their length, in units of the patient's spread."""
 CHECKS = 8
 """Draws at which the stored likelihood is compared with fresh nodes."""
-
-
-def integrable(model: Model) -> bool:
-    """Whether so little is shared that stored likelihoods can cover it."""
-    on_courses, on_residual = split(model)
-    return len(on_courses) <= 1 and len(on_residual) <= 2
 
 
 def by_population(
@@ -47,8 +53,10 @@ def by_population(
     report(Progress("first look", 0, 1, 0))
     look = first_look(model, data, key_of(seed, "first look"))
     report(Progress("solving nodes", 0, 1, 0))
-    table, looks = tabulated(model, data, look, key_of(seed, "nodes"))
-    drawn, values = _population_draws(model, cohort, table, looks, seed, settings, report)
+    stored = tabulated(model, data, look, key_of(seed, "nodes"))
+    table, looks = stored.table, stored.looks
+    drawn = _population_draws(model, cohort, stored, seed, settings, report)
+    values = _constrained(marginal, (model, table), drawn)
     report(Progress("patients", 0, 1, 0))
     population = _population_of(model, drawn)
     keys = jax.random.split(key_of(seed, "patients"), len(population[0]))
@@ -78,30 +86,35 @@ def _checked(
         z, centre, sd = (part[row] for part in population)
         level, *_ = parts(model, table, z)
         near = looks[int(np.argmin(np.abs(np.asarray(table.level) - np.asarray(level))))]
-        shared = jnp.array([q.centre + q.sd * z[k] for k, q in enumerate(model.shared)])
+        prior_centre, prior_sd = units(model)
+        shared = prior_centre + prior_sd * z
         at = near._replace(centre=centre, sd=sd, shared=shared)
-        fresh = jnp.sum(exact(model, data, at, key))
+        fresh = refined(model, data, at, jax.random.fold_in(key, row), FRESH, 2)
+        fresh = jnp.sum(log_marginals(fresh._replace(look=at)))
         errors.append(float(fresh - stored(model, table, z, centre, sd)))
     return np.array(errors) - np.mean(errors)
 
 
 def _population_draws(
-    model: Model, cohort: Cohort, table: Table, looks: list[Look], seed: int,
-    settings: Settings, report: Report,
-) -> tuple[Draws, dict[str, np.ndarray]]:  # fmt: skip
-    def potential_of(table: Table) -> Callable:
-        return lambda z: potential_energy(marginal, (model, table), {}, z)
-
-    value = jax.jit(potential_of(table))
+    model: Model, cohort: Cohort, stored: Stored, seed: int, settings: Settings, report: Report
+) -> Draws:
+    """Sample the population under stored likelihoods, from dispersed starts."""
+    mode, back = ravel_pytree(stored.mode)
+    root = np.linalg.cholesky(stored.covariance)
+    value = jax.jit(potential_of(model)(stored.table))
+    if not np.isfinite(value(stored.mode)):
+        raise _no_start(cohort)
     starts = []
-    for k in range(settings.chains):  # chains begin at levels apart
-        share = (k + 1) / (settings.chains + 1)
-        beginning = _beginning(model, looks[round(share * (len(looks) - 1))])
-        del beginning["patient_z"]
-        starts.append(_finite_start(beginning, value, key_of(seed, "start", k), cohort))
+    for k in range(settings.chains):
+        away = DISPERSED * root @ jax.random.normal(key_of(seed, "start", k), mode.shape)
+        trial = back(mode + away)
+        starts.append(trial if np.isfinite(value(trial)) else stored.mode)
     keys = [key_of(seed, "chain", k) for k in range(settings.chains)]
-    drawn = sample(potential_of, table, starts, keys, settings, report, dense=[tuple(starts[0])])
-    return drawn, _constrained(marginal, (model, table), drawn)
+    names = tuple(sorted(stored.mode))
+    return sample(
+        potential_of(model), stored.table, starts, keys, settings, report,
+        dense=[names], covariance={names: stored.covariance},
+    )  # fmt: skip
 
 
 def _population_of(model: Model, drawn: Draws) -> tuple[Array, Array, Array]:
@@ -189,14 +202,7 @@ def _constrained(program: Callable, arguments: tuple, drawn: Draws) -> dict[str,
 
 
 def _beginning(model: Model, look: Look) -> dict[str, Array]:
-    z = {
-        f"{q.name}_z": (value - q.centre) / q.sd
-        for q, value in zip(model.shared, look.shared, strict=True)
-    }
-    for q, centre, sd in zip(model.individual, look.centre, look.sd, strict=True):
-        z[f"{q.name}_typical_z"] = (centre - q.centre) / q.sd
-        z[f"{q.name}_sd_z"] = jnp.log(sd / q.iiv) / q.between_spread
-    return z | {"patient_z": jnp.zeros(look.mean.shape)}
+    return positions(model, look) | {"patient_z": jnp.zeros(look.mean.shape)}
 
 
 def _finite_start(
@@ -212,7 +218,11 @@ def _finite_start(
         }
         if np.isfinite(potential(trial)) and potential(trial) < 1e9:
             return trial
-    raise FitError(
+    raise _no_start(cohort)
+
+
+def _no_start(cohort: Cohort) -> FitError:
+    return FitError(
         f"No start with a finite density was found for the {len(cohort)} patients; "
         "run 'pdmodel check' on the table and look for sizes far from all others."
     )

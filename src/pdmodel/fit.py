@@ -10,9 +10,10 @@ import xarray as xr
 
 from pdmodel.course import LONGEST_STEP
 from pdmodel.data import Cohort
-from pdmodel.design import alone, by_population, integrable, together
+from pdmodel.design import alone, by_population, together
 from pdmodel.errors import FitError, OptionError
 from pdmodel.likelihood import evidence
+from pdmodel.marginal import integrable
 from pdmodel.model import Model
 from pdmodel.nuts import Progress, Settings
 from pdmodel.tree import labelled_tree

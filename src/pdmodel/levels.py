@@ -1,60 +1,69 @@
 """Solving patients' nodes over levels of what they share, once, for `pdmodel.marginal`."""
 
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
+from jax.typing import ArrayLike
 
 from pdmodel.likelihood import Evidence
-from pdmodel.look import Look, climbed, log_normal
-from pdmodel.marginal import GRID, Table, basis_at, places, split, units
+from pdmodel.look import Look, climbed, log_normal, positions
+from pdmodel.marginal import Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
-from pdmodel.nodes import Nodes, likelihoods_each, refined
+from pdmodel.nodes import Nodes, Weighed, likelihoods_each, refined
+from pdmodel.nuts import side_by_side
 
-KEPT = 256
-"""Nodes of each patient and level, chosen in proportion to weight under a wider population."""
-RAW = 1024
-"""Nodes that they are chosen from."""
+RAW, KEPT = 4096, 96
+"""Nodes of each patient and level that are solved, and that are kept of them."""
 CLOSER = 512
 """Nodes while the population is still climbing."""
+FRESH = 2048
+"""Nodes for a value of the marginal likelihood that does not use the stored ones."""
 WIDENED = 1.25
-COARSE = (-2.4, -1.2, 0.0, 1.2, 2.4)
+"""Nodes are kept in proportion to their weight under a population this much wider."""
+COARSE = np.linspace(-2.8, 2.8, 8)
 """Levels of the shared parameter of the mechanism in units of its prior, to find where it lies."""
-LEVELS = 9
+LEVELS = 11
 """Levels over the region that is found."""
-DROP = 9.0
-"""The region reaches to where the profile has dropped by so many nats."""
+UPPER = 25.0
+"""The profile counts down to so many nats from its top."""
+REACH, WIDEST = 4.5, 1.0
+"""The levels reach so many sds of the profile to each side; the widest sd, in prior sds."""
+TRIES, CENTRED = 4, 0.25
+"""How often it is laid at most; anew while the mode is farther from its middle, in half widths."""
 NEGLIGIBLE = 60.0
 """Log-likelihoods so far below a patient's best are not followed any further."""
+FIRST = 1.0
+"""Half width of the first grid of the residual's parameters, in prior sds."""
+FAR, FARTHEST = 5.5, 2.4
+"""Half width of the last: in posterior sds, but no more than so many prior sds."""
 
 
-def _climb(model: Model, data: Evidence, look: Look, level: Array, key: Array, rounds: int) -> Look:
-    """Let the rest of the population follow a level of the shared parameter."""
-    on_courses, _ = split(model)
-    centre, sd = units(model)
-    for turn in range(rounds):
-        for k in on_courses:
-            look = look._replace(shared=look.shared.at[k].set(centre[k] + sd[k] * level))
-        here = jax.random.fold_in(key, turn)
-        look = refined(model, data, look, here, CLOSER, 1).look
-        held = look.shared
-        look = climbed(model, data, look, here)
-        for k in on_courses:
-            look = look._replace(shared=look.shared.at[k].set(held[k]))
-    return look
-
-
-def exact(model: Model, data: Evidence, look: Look, key: Array, count: int = RAW) -> Array:
-    """Log marginal likelihood of every patient at the population of `look`, by fresh nodes.
-
-    Returns
-    -------
-    Array, shape (patients,)
-    """
-    nodes, height, _ = refined(model, data, look, key, count, 2)
+def log_marginals(weighed: Weighed) -> Array:
+    """Log marginal likelihood of every patient at the population of a look, (patients,)."""
+    nodes, height, look = weighed
     prior = log_normal(nodes.effects, look.centre, look.sd)
-    return logsumexp(height + prior - nodes.log_drawn, axis=0) - jnp.log(count)
+    return logsumexp(height + prior - nodes.log_drawn, axis=0) - jnp.log(len(height))
+
+
+def _climb(
+    model: Model, data: Evidence, look: Look, level: float, key: Array, rounds: int
+) -> Weighed:
+    """Let the rest of the population, and the patients, follow a level of the shared parameter."""
+    held = jnp.array(split(model)[0], int)
+    centre, sd = units(model)
+    value = (centre + sd * level)[held]
+    for turn in range(rounds):
+        here = jax.random.fold_in(key, turn)
+        look = look._replace(shared=look.shared.at[held].set(value))
+        look = climbed(model, data, refined(model, data, look, here, CLOSER, 1).look, here)
+    look = look._replace(shared=look.shared.at[held].set(value))
+    return refined(model, data, look, key, CLOSER, 1)
 
 
 def region(model: Model, data: Evidence, look: Look, key: Array) -> tuple[Array, list[Look]]:
@@ -68,27 +77,32 @@ def region(model: Model, data: Evidence, look: Look, key: Array) -> tuple[Array,
         The population that goes with each level.
     """
     if not split(model)[0]:
-        return jnp.zeros(1), [look]
+        return jnp.zeros(1), [refined(model, data, look, key, CLOSER, 3).look]
     ladder, heights = [], []
     for level in COARSE:
-        look = _climb(model, data, look, jnp.array(level), key, 4)
+        found = _climb(model, data, look, level, key, 2)
+        look = found.look
         ladder.append(look)
-        fit = jnp.sum(exact(model, data, look, key, CLOSER)) - 0.5 * level**2
-        heights.append(float(fit + _log_prior(model, look)))
-    fine = np.linspace(COARSE[0] - 2.1, COARSE[-1] + 2.1, 400)
-    # a parabola through the best three carries on beyond the ends
-    best = int(np.clip(np.argmax(heights), 1, len(COARSE) - 2))
-    bend = np.polyfit(COARSE[best - 1 : best + 2], heights[best - 1 : best + 2], 2)
-    smooth = np.interp(fine, COARSE, heights)
-    height = np.where(np.abs(fine) > COARSE[-1], np.polyval(bend, fine), smooth)
-    inside = fine[height > np.max(heights) - DROP]
-    levels = np.linspace(inside.min() - 0.1, inside.max() + 0.1, LEVELS)
-    nearest = [int(np.argmin(np.abs(np.array(COARSE) - level))) for level in levels]
-    looks = [
-        _climb(model, data, ladder[n], jnp.array(level), key, 3)
-        for n, level in zip(nearest, levels, strict=True)
-    ]
+        prior = _log_prior(model, look) - 0.5 * level**2
+        heights.append(float(jnp.sum(log_marginals(found)) + prior))
+    centre, sd = _parabola(np.array(heights))
+    levels = np.linspace(centre - REACH * sd, centre + REACH * sd, LEVELS)
+    nearest = [int(np.argmin(np.abs(COARSE - level))) for level in levels]
+    looks = side_by_side(
+        lambda k: _climb(model, data, ladder[nearest[k]], levels[k], key, 2).look, LEVELS
+    )
     return jnp.asarray(levels), looks
+
+
+def _parabola(heights: np.ndarray) -> tuple[float, float]:
+    """Middle and standard deviation of the parabola through the upper part of a noisy profile."""
+    top = int(np.argmax(heights))
+    near = np.abs(np.arange(len(COARSE)) - top) <= 1
+    upper = near | (heights > heights[top] - UPPER)
+    bend, slope, _ = np.polyfit(COARSE[upper], heights[upper], 2)
+    if bend > -0.5 / WIDEST**2:
+        return float(np.clip(COARSE[top], -1.0, 1.0)), WIDEST
+    return float(np.clip(-0.5 * slope / bend, *COARSE[[0, -1]])), float((-2.0 * bend) ** -0.5)
 
 
 def _log_prior(model: Model, look: Look) -> Array:
@@ -99,44 +113,92 @@ def _log_prior(model: Model, look: Look) -> Array:
     return total
 
 
-def _chosen(model: Model, data: Evidence, look: Look, key: Array) -> Nodes:
-    """Solve many nodes and keep some, in proportion to weight under a wider population."""
-    nodes, height, _ = refined(model, data, look, key, RAW, 2)
-    target = height + log_normal(nodes.effects, look.centre, WIDENED * look.sd)
+@partial(jax.jit, static_argnums=3)
+def _kept(key: Array, nodes: Nodes, target: Array, count: int) -> Nodes:
+    """Keep some nodes in proportion to weight; the density they stand for is then the target's."""
+    raw = len(target)
     log_weight = target - nodes.log_drawn
-    total = logsumexp(log_weight, axis=0) - jnp.log(RAW)
+    total = logsumexp(log_weight, axis=0) - jnp.log(raw)
     # in the order of the last effect, even steps through the weights spread the chosen out
     order = jnp.argsort(nodes.effects[..., -1], axis=0)
     ladder = jnp.cumsum(jnp.take_along_axis(jax.nn.softmax(log_weight, axis=0), order, 0), axis=0)
-    steps = (jax.random.uniform(jax.random.fold_in(key, 99)) + jnp.arange(KEPT)) / KEPT
+    steps = (jax.random.uniform(key) + jnp.arange(count)) / count
     rank = jax.vmap(lambda column: jnp.searchsorted(column, steps), 1, 1)(ladder)
-    kept = jnp.take_along_axis(order, jnp.minimum(rank, RAW - 1), axis=0)
+    kept = jnp.take_along_axis(order, jnp.minimum(rank, raw - 1), axis=0)
     return Nodes(
         jnp.take_along_axis(nodes.effects, kept[..., None], axis=0),
         jnp.take_along_axis(target, kept, axis=0) - total,
     )
 
 
-def tabulated(model: Model, data: Evidence, look: Look, key: Array) -> tuple[Table, list[Look]]:
-    """Solve every patient's nodes over levels and grid; with the population at each level."""
-    levels, looks = region(model, data, look, key)
-    _, on_residual = split(model)
+def _laid(
+    model: Model, data: Evidence, looks: list[Look], nodes: list[Nodes], levels: Array,
+    centre: Array, half: Array,
+) -> Table:  # fmt: skip
+    """Evaluate the kept nodes on the residual's grid, and lay all out for the sampler."""
+    on_residual = jnp.array(split(model)[1], int)
     prior_centre, prior_sd = units(model)
-    middle = looks[len(looks) // 2]
-    centre = ((middle.shared - prior_centre) / prior_sd)[jnp.array(on_residual, int)]
     corners = places(len(on_residual))
     inverse = jnp.linalg.inv(jnp.stack([basis_at(jnp.asarray(place)) for place in corners]))
-    effects, drawn, coefficients = [], [], []
-    for at in looks:
-        nodes = _chosen(model, data, at, key)
-        several = jnp.tile(at.shared, (len(corners), 1))
-        for column, k in enumerate(on_residual):
-            z = centre[column] + GRID * jnp.asarray(corners[:, column])
-            several = several.at[:, k].set(prior_centre[k] + prior_sd[k] * z)
-        stacked = likelihoods_each(model, data, nodes.effects, several)
+    values = prior_centre[on_residual] + prior_sd[on_residual] * (centre + half * corners)
+
+    def features(k: int) -> Array:
+        several = jnp.tile(looks[k].shared, (len(corners), 1)).at[:, on_residual].set(values)
+        stacked = likelihoods_each(model, data, nodes[k].effects, several)
         stacked = jnp.maximum(stacked, jnp.max(stacked, axis=1, keepdims=True) - NEGLIGIBLE)
-        effects.append(nodes.effects)
-        drawn.append(nodes.log_drawn)
-        coefficients.append(jnp.tensordot(inverse, stacked, axes=1))
-    table = Table(jnp.stack(effects), jnp.stack(drawn), jnp.stack(coefficients), levels, centre)
-    return table, looks
+        coefficients = jnp.tensordot(inverse, stacked, axes=1)
+        return features_of(nodes[k].effects, nodes[k].log_drawn, coefficients)
+
+    stored = jnp.stack(side_by_side(features, len(looks)), axis=1)
+    return Table(jnp.stack([one.effects for one in nodes]), stored, levels, centre, half)
+
+
+class Stored(NamedTuple):
+    """Stored likelihoods, and where the population's posterior lies under them.
+
+    Attributes
+    ----------
+    table : Table
+    looks : list of Look
+        The population and the patients at each level.
+    mode : dict of str to Array
+        Unbounded positions of the sampler.
+    covariance : ndarray
+        Of the positions, in the order of their names.
+    """
+
+    table: Table
+    looks: list[Look]
+    mode: dict[str, Array]
+    covariance: np.ndarray
+
+
+def tabulated(model: Model, data: Evidence, look: Look, key: Array) -> Stored:
+    """Solve every patient's nodes over levels and grid, the grid around the mode."""
+    levels, looks = region(model, data, look, key)
+    middle = looks[len(looks) // 2]
+
+    def kept(k: int) -> tuple[Look, Nodes]:
+        nodes, height, found = refined(model, data, looks[k], key, RAW, 1)
+        target = height + log_normal(nodes.effects, found.centre, WIDENED * found.sd)
+        return found, _kept(key, nodes, target, KEPT)
+
+    looks, nodes = map(list, zip(*side_by_side(kept, len(looks)), strict=True))
+    mode, half, tries = positions(model, middle), jnp.full(len(split(model)[1]), FIRST), 0
+    while True:
+        centre = _on_residual(model, mode)
+        table = _laid(model, data, looks, nodes, levels, centre, half)
+        mode, covariance = peak(model, table, mode)
+        spread = dict(zip(sorted(mode), np.sqrt(np.diag(covariance)), strict=True))
+        wanted = jnp.minimum(FAR * _on_residual(model, spread), FARTHEST)
+        tries += 1
+        near = jnp.abs(_on_residual(model, mode) - centre) < CENTRED * half
+        if tries == TRIES or bool(jnp.all(near & (half > 0.8 * wanted) & (half < 2.0 * wanted))):
+            return Stored(table, looks, mode, covariance)
+        half = wanted
+
+
+def _on_residual(model: Model, mode: Mapping[str, ArrayLike]) -> Array:
+    """The residual's shared parameters of a position, in units of the priors."""
+    values = [mode[f"{model.shared[k].name}_z"] for k in split(model)[1]]
+    return jnp.array(values)

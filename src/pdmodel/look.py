@@ -26,7 +26,9 @@ TAIL = 5.0
 """Degrees of freedom of the Student-t proposal."""
 WIDER = 1.3
 """Factor on the proposal's scale."""
-RESAMPLED = 8
+RESAMPLED = 4
+ROUGH = 3
+"""Rounds in which only the patients are explored, under the prior's population."""
 
 
 class Look(NamedTuple):
@@ -66,6 +68,18 @@ def _named(model: Model, effects: Array, shared: Array) -> dict[str, Array]:
     return values | {q.name: q.natural(shared[k]) for k, q in enumerate(model.shared)}
 
 
+def positions(model: Model, look: Look) -> dict[str, Array]:
+    """Unbounded positions of the population of a look."""
+    z = {
+        f"{q.name}_z": (value - q.centre) / q.sd
+        for q, value in zip(model.shared, look.shared, strict=True)
+    }
+    for q, centre, sd in zip(model.individual, look.centre, look.sd, strict=True):
+        z[f"{q.name}_typical_z"] = (centre - q.centre) / q.sd
+        z[f"{q.name}_sd_z"] = jnp.log(sd / q.iiv) / q.between_spread
+    return z
+
+
 def per_patient(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
     """Log-likelihood of each patient at its effects, shape (patients,)."""
     terms, ok = log_likelihood(model, _named(model, effects, shared), data)
@@ -98,7 +112,7 @@ def log_student(z: Array, log_volume: Array) -> Array:
     return height - 0.5 * (TAIL + d) * jnp.log1p(jnp.sum(z**2, -1) / TAIL) - log_volume
 
 
-def _tempered(log_weight: Array) -> tuple[Array, Array]:
+def tempered(log_weight: Array) -> tuple[Array, Array]:
     """Flatten weights over nodes (first axis) until enough of them count; with the power used."""
 
     def share(power: Array) -> tuple[Array, Array]:
@@ -115,6 +129,14 @@ def _tempered(log_weight: Array) -> tuple[Array, Array]:
     low, _ = jax.lax.fori_loop(0, 12, halve, (0.0 * ones, ones))
     power = jnp.where(share(ones)[1] >= ENOUGH, 1.0, low)
     return share(power)[0], share(ones)[1]
+
+
+def moments(nodes: Array, weight: Array, sd: Array) -> tuple[Array, Array]:
+    """Mean and covariance of weighted nodes of each patient, (patients, effects[, effects])."""
+    mean = jnp.einsum("np,npi->pi", weight, nodes)
+    off = nodes - mean
+    covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
+    return mean, covariance + 1e-4 * jnp.diag(sd**2)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -141,23 +163,29 @@ def explored(model: Model, data: Evidence, key: Array, at: Look) -> tuple[Array,
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
     prior = log_normal(nodes, at.centre, at.sd)
     drawn = jnp.logaddexp(log_student(back, volume), prior)
-    weight, effective = _tempered(likelihood + prior - drawn)
+    weight, effective = tempered(likelihood + prior - drawn)
     return nodes, weight, effective
 
 
 @partial(jax.jit, static_argnums=0)
-def _shared_step(model: Model, data: Evidence, drawn: Array, shared: Array) -> Array:
-    """Move the shared parameters one damped Newton step, averaged over drawn effects."""
+def _shared_step(model: Model, data: Evidence, drawn: Array, look: Look) -> Array:
+    """Move the shared parameters one damped Newton step, averaged over drawn effects.
+
+    The effects move along, as the patients' means do: the steps then are about as long as they
+    would be with the effects integrated out.
+    """
     prior_centre = jnp.array([q.centre for q in model.shared])
     prior_sd = jnp.array([q.sd for q in model.shared])
 
     def value(z: Array) -> Array:
         at = prior_centre + prior_sd * z
-        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), drawn)
+        moved = drawn + look.tilt @ (at - look.shared)
+        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), moved)
+        terms = terms + log_normal(moved, look.centre, look.sd)
         return jnp.sum(terms) / len(drawn) - 0.5 * jnp.sum(z**2)
 
     gradient = jax.grad(value)
-    z = (shared - prior_centre) / prior_sd
+    z = (look.shared - prior_centre) / prior_sd
     step = 1e-3
     rows = [(gradient(z + d) - gradient(z - d)) / (2 * step) for d in step * jnp.eye(len(z))]
     values, vectors = jnp.linalg.eigh(-0.5 * (jnp.stack(rows) + jnp.stack(rows).T))
@@ -174,7 +202,7 @@ def climbed(model: Model, data: Evidence, at: Look, key: Array) -> Look:
     loose = jnp.array([q.between_spread for q in own])
     drawn = jax.random.categorical(key, jnp.log(at.weight), 0, shape=(RESAMPLED, n))
     drawn = jnp.take_along_axis(at.nodes, drawn[..., None], axis=0)
-    shared = _shared_step(model, data, drawn, at.shared) if model.shared else at.shared
+    shared = _shared_step(model, data, drawn, at) if model.shared else at.shared
     spread = jnp.mean((at.mean - at.centre) ** 2 + jnp.diagonal(at.covariance, 0, 1, 2), 0)
     precision = n / at.sd**2 + 1.0 / prior_sd**2
     centre = (jnp.sum(at.mean, 0) / at.sd**2 + prior_centre / prior_sd**2) / precision
@@ -214,17 +242,15 @@ def first_look(model: Model, data: Evidence, key: Array, rounds: int = 12) -> Lo
     for turn in range(rounds):
         here = jax.random.fold_in(key, turn)
         nodes, weight, effective = explored(model, data, here, at)
-        mean = jnp.einsum("np,npi->pi", weight, nodes)
-        off = nodes - mean
-        covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
-        covariance = covariance + 1e-4 * jnp.diag(at.sd**2)
+        mean, covariance = moments(nodes, weight, at.sd)
         at = at._replace(
             mean=mean, covariance=covariance, effective=effective, nodes=nodes, weight=weight
         )
-        if turn < 3 or turn == rounds - 1:
+        if turn < ROUGH:
             continue
-        at = climbed(model, data, at, here)
-    at = at._replace(tilt=tilted(model, data, at))
+        at = at._replace(tilt=tilted(model, data, at))
+        if turn < rounds - 1:
+            at = climbed(model, data, at, here)
     return at._replace(picture=_likelihood_part(at))
 
 

@@ -1,7 +1,7 @@
 """Nodes: for each patient, places in the space of its effects where the posterior lives.
 
 Exploration (`pdmodel.look`) gives weighted nodes of a rough proposal. Here they become the
-centres of a mixture of Student-t kernels, one mixture a patient, from which the final nodes are
+centres of a mixture of Student-t kernels, one mixture a patient, from which further nodes are
 drawn; a part comes from the population itself, so that no weight can run away. Curved ridges and
 separate modes are followed as they are.
 """
@@ -15,15 +15,26 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from pdmodel.likelihood import Evidence
-from pdmodel.look import TAIL, Look, log_normal, log_student, per_patient, per_patient_each
+from pdmodel.look import (
+    TAIL,
+    Look,
+    log_normal,
+    log_student,
+    moments,
+    per_patient,
+    per_patient_each,
+    tempered,
+)
 from pdmodel.model import Model
 
-KERNELS = 32
-NARROWER = 0.5
-"""Scale of a kernel relative to the patient's whole spread."""
+KERNELS = 36
+SCALES = (1.0, 0.4, 0.15)
+"""Scales of the kernels, by turns, relative to the patient's whole spread."""
 DEFENSIVE = 0.15
 """Share of the nodes from the population, somewhat widened."""
 WIDENED = 1.3
+TOGETHER = 16
+"""Nodes of all patients solved at a time: their courses stay in the cache."""
 
 
 class Nodes(NamedTuple):
@@ -41,54 +52,53 @@ class Nodes(NamedTuple):
     log_drawn: Array
 
 
-@partial(jax.jit, static_argnums=(3,))
-def drawn_nodes(key: Array, look: Look, known: tuple[Array, Array], count: int) -> Nodes:
-    """Draw nodes from a mixture of kernels around weighted nodes, and from the population.
+@partial(jax.jit, static_argnums=2)
+def drawn_nodes(key: Array, look: Look, count: int) -> Nodes:
+    """Draw nodes from a mixture of kernels around those of `look`, and from its population.
 
     Parameters
     ----------
     key : Array
     look : Look
-        Population, and each patient's mean and covariance.
-    known : tuple of Array
-        Weighted nodes: effects (nodes, patients, effects) and weights (nodes, patients).
     count : int
-        Nodes to draw for each patient.
+        Nodes to draw for each patient: in even numbers from each part of the mixture.
 
     Returns
     -------
     Nodes
     """
-    k1, k2, k3, k4 = jax.random.split(key, 4)
-    effects, weight = known
+    k1, k2, k3 = jax.random.split(key, 3)
     patients, d = look.mean.shape
     wide = int(DEFENSIVE * count)
     near = count - wide
-    centres = _systematic(k1, effects, weight, KERNELS)
-    root = NARROWER * jnp.linalg.cholesky(look.covariance)
+    kernels = resampled(k1, look.nodes, look.weight, KERNELS)
+    scale = jnp.tile(jnp.array(SCALES), KERNELS // len(SCALES))
+    root = jnp.linalg.cholesky(look.covariance)
     tail = jnp.sqrt(TAIL / (2.0 * jax.random.gamma(k2, TAIL / 2, (near, patients, 1))))
-    jump = jnp.einsum("pij,npj->npi", root, jax.random.normal(k3, (near, patients, d)) * tail)
-    local = centres[jnp.arange(near) % KERNELS] + jump
+    z = jax.random.normal(k3, (count, patients, d))
+    jump = jnp.einsum("pij,npj->npi", root, z[:near] * tail)
     spread = WIDENED * look.sd
-    far = look.centre + spread * jax.random.normal(k4, (wide, patients, d))
-    placed = jnp.concatenate([local, far])
+    which = jnp.arange(near) % KERNELS
+    local = kernels[which] + scale[which, None, None] * jump
+    effects = jnp.concatenate([local, look.centre + spread * z[near:]])
     inverse = jnp.linalg.inv(root)
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
 
-    def kernel(centre: Array) -> Array:
-        z = jnp.einsum("pij,npj->npi", inverse, placed - centre)
-        return log_student(z, volume)
+    def kernel(at: tuple[Array, Array]) -> Array:
+        centre, scale = at
+        z = jnp.einsum("pij,npj->npi", inverse, effects - centre) / scale
+        return log_student(z, volume + d * jnp.log(scale))
 
-    mixture = logsumexp(jax.lax.map(kernel, centres), axis=0) - jnp.log(KERNELS)
-    broad = log_normal(placed, look.centre, spread)
+    mixture = logsumexp(jax.lax.map(kernel, (kernels, scale)), axis=0) - jnp.log(KERNELS)
+    broad = log_normal(effects, look.centre, spread)
     share = wide / count
-    return Nodes(placed, jnp.logaddexp(jnp.log1p(-share) + mixture, jnp.log(share) + broad))
+    return Nodes(effects, jnp.logaddexp(jnp.log1p(-share) + mixture, jnp.log(share) + broad))
 
 
-def _systematic(key: Array, effects: Array, weight: Array, count: int) -> Array:
-    """Resample nodes in proportion to their weights, evenly; (count, patients, effects)."""
+def resampled(key: Array, effects: Array, weight: Array, count: int) -> Array:
+    """Choose nodes in proportion to their weights, evenly; (count, patients, effects)."""
     ladder = (jax.random.uniform(key, weight.shape[1:]) + jnp.arange(count)[:, None]) / count
-    rank = jnp.sum(jnp.cumsum(weight, axis=0)[None] < ladder[:, None], axis=1)
+    rank = jax.vmap(jnp.searchsorted, (1, 1), 1)(jnp.cumsum(weight, axis=0), ladder)
     rank = jnp.minimum(rank, weight.shape[0] - 1)
     return jnp.take_along_axis(effects, rank[..., None], axis=0)
 
@@ -96,14 +106,8 @@ def _systematic(key: Array, effects: Array, weight: Array, count: int) -> Array:
 @partial(jax.jit, static_argnums=0)
 def likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
     """Log-likelihood of every patient at every node, (nodes, patients)."""
-    return jax.lax.map(lambda e: per_patient(model, data, e, shared), effects, batch_size=16)
-
-
-def weighed(log_likelihood: Array, nodes: Nodes, look: Look) -> tuple[Array, Array]:
-    """Weigh nodes under the population of `look`; weights (nodes, patients) and effective count."""
-    prior = log_normal(nodes.effects, look.centre, look.sd)
-    weight = jax.nn.softmax(log_likelihood + prior - nodes.log_drawn, axis=0)
-    return weight, 1.0 / jnp.sum(weight**2, axis=0)
+    one = partial(per_patient, model, data, shared=shared)
+    return jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -114,7 +118,8 @@ def likelihoods_each(model: Model, data: Evidence, effects: Array, several: Arra
     -------
     Array, shape (several, nodes, patients)
     """
-    rows = jax.lax.map(lambda e: per_patient_each(model, data, e, several), effects, batch_size=16)
+    one = partial(per_patient_each, model, data, several=several)
+    rows = jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
     return jnp.swapaxes(rows, 0, 1)
 
 
@@ -129,7 +134,7 @@ class Weighed(NamedTuple):
 def refined(
     model: Model, data: Evidence, look: Look, key: Array, count: int, rounds: int
 ) -> Weighed:
-    """Draw nodes, weigh them, and draw again around the weighted ones."""
+    """Draw nodes, weigh them under the population of `look`, and draw again around them."""
     out = _one_round(model, data, look, jax.random.fold_in(key, 0), count)
     for turn in range(1, rounds):
         out = _one_round(model, data, out.look, jax.random.fold_in(key, turn), count)
@@ -138,19 +143,12 @@ def refined(
 
 @partial(jax.jit, static_argnums=(0, 4))
 def _one_round(model: Model, data: Evidence, look: Look, key: Array, count: int) -> Weighed:
-    nodes = drawn_nodes(key, look, (look.nodes, look.weight), count)
+    nodes = drawn_nodes(key, look, count)
     height = likelihoods(model, data, nodes.effects, look.shared)
-    weight, effective = weighed(height, nodes, look)
-    mean = jnp.einsum("np,npi->pi", weight, nodes.effects)
-    off = nodes.effects - mean
-    covariance = jnp.einsum("np,npi,npj->pij", weight, off, off)
-    covariance = covariance + 1e-4 * jnp.diag(look.sd**2)
-    enough = effective > 4.0 * mean.shape[1]
+    prior = log_normal(nodes.effects, look.centre, look.sd)
+    weight, effective = tempered(height + prior - nodes.log_drawn)
+    mean, covariance = moments(nodes.effects, weight, look.sd)
     look = look._replace(
-        mean=jnp.where(enough[:, None], mean, look.mean),
-        covariance=jnp.where(enough[:, None, None], covariance, look.covariance),
-        nodes=nodes.effects,
-        weight=weight,
-        effective=effective,
+        mean=mean, covariance=covariance, nodes=nodes.effects, weight=weight, effective=effective
     )
     return Weighed(nodes, height, look)

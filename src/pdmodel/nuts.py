@@ -66,6 +66,110 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def side_by_side[T](work: Callable[[int], T], count: int) -> list[T]:
+    """Do independent pieces of work in threads, as many at a time as there are cores."""
+    with ThreadPoolExecutor(max_workers=max(1, min(count, cores()))) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def kernel(
+    potential_of: PotentialOf,
+    settings: Settings,
+    dense: Sequence[tuple[str, ...]] = (),
+    covariance: Mapping[tuple[str, ...], np.ndarray] | None = None,
+) -> tuple[Callable, Callable]:
+    """Give NumPyro's NUTS as two functions.
+
+    Parameters
+    ----------
+    potential_of : callable
+        ``data -> (positions -> negative log density)``, positions unbounded.
+    settings : Settings
+    dense : sequence of tuple of str
+        Positions that share a dense block of the mass matrix.
+    covariance : mapping of tuple of str to ndarray, optional
+        Of those blocks, as far as it is known beforehand.
+
+    Returns
+    -------
+    start, move : callable
+        ``(positions, key, data) -> state`` and ``(state, data) -> state``.
+    """
+    begin, go = hmc(potential_fn_gen=potential_of, algo="NUTS")
+
+    def start(z: Positions, key: Array, data: Any) -> Any:
+        return begin(
+            z, settings.warmup, target_accept_prob=settings.target_accept,
+            max_tree_depth=settings.max_depth, dense_mass=list(dense),  # pyright: ignore[reportArgumentType]  # a list of blocks is allowed
+            inverse_mass_matrix=None if covariance is None else dict(covariance), rng_key=key,
+            model_args=(data,),
+        )  # fmt: skip
+
+    def move(state: Any, data: Any) -> Any:
+        return go(state, model_args=(data,))
+
+    return start, move
+
+
+def statistics_of(state: Any) -> dict[str, Array]:
+    """Give what is kept of a NUTS state, under ArviZ's names."""
+    found = {new: getattr(state, old) for old, new in KEPT.items()}
+    return found | {"lp": -found["lp"]}
+
+
+def run[State, Kept](
+    step: Callable[[State, Any], tuple[State, Kept]],
+    data: Any,
+    states: Sequence[State],
+    settings: Settings,
+    report: Callable[[Progress], None],
+) -> Kept:
+    """Run chains in chunks, as many at a time as there are cores.
+
+    Parameters
+    ----------
+    step : callable
+        ``(state, data) -> (state, kept)``; `kept` is a dict with ``statistics`` in it.
+    data : pytree
+    states : sequence
+        Where each chain starts.
+    settings : Settings
+    report : callable
+        Told of progress after each chunk.
+
+    Returns
+    -------
+    pytree
+        What was kept of the draws after warm-up, chains and draws first.
+    """
+
+    def chunk(state: State, data: Any, length: int) -> tuple[State, Kept]:
+        return jax.lax.scan(lambda state, _: step(state, data), state, None, length)
+
+    chunk = jax.jit(chunk, static_argnums=2)
+    size = min(settings.chunk, settings.warmup, settings.draws)
+    jax.block_until_ready(chunk(states[0], data, size))  # compile once, before the threads
+    done, diverged = np.zeros(len(states), int), np.zeros(len(states), int)
+    total = len(states) * (settings.warmup + settings.draws)
+
+    def chain(k: int) -> Kept:
+        state, pieces = states[k], []
+        for stage, length in (("warm-up", settings.warmup), ("sampling", settings.draws)):
+            for first in range(0, length, size):
+                count = min(size, length - first)
+                state, kept = chunk(state, data, count)
+                kept = jax.tree.map(np.asarray, kept)
+                done[k] += count
+                if stage == "sampling":
+                    pieces.append(kept)
+                    diverged[k] += int(kept["statistics"]["diverging"].sum())
+                report(Progress(stage, int(done.sum()), total, int(diverged.sum())))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+
+    results = side_by_side(chain, len(states))
+    return jax.tree.map(lambda *chains: np.stack(chains), *results)
+
+
 def sample(
     potential_of: PotentialOf,
     data: Any,  # whatever the potential takes
@@ -75,22 +179,20 @@ def sample(
     report: Callable[[Progress], None],
     *,
     dense: Sequence[tuple[str, ...]] = (),
+    covariance: Mapping[tuple[str, ...], np.ndarray] | None = None,
     each: bool = False,
 ) -> Draws:
-    """Run the chains, as many at a time as there are cores.
+    """Sample everything by NUTS.
 
     Parameters
     ----------
-    potential_of : callable
-        ``data -> (positions -> negative log density)``, positions unbounded.
+    potential_of, dense, covariance
+        As `kernel` takes them.
     data : pytree
     starts, keys : sequence
         One start and one random key for each chain.
-    settings : Settings
-    report : callable
-        Told of progress after each chunk.
-    dense : sequence of tuple of str
-        Positions that share a dense block of the mass matrix.
+    settings, report
+        As `run` takes them.
     each : bool
         Whether data, starts and keys have a leading axis of independent problems, each with a
         sampler of its own.
@@ -100,52 +202,14 @@ def sample(
     Draws
         Of shape (chains, draws, ...), or (chains, draws, problems, ...) if `each`.
     """
-    begin, move = hmc(potential_fn_gen=potential_of, algo="NUTS")
-
-    def start(z: Positions, key: Array, data: Any) -> Any:
-        return begin(
-            z, settings.warmup, target_accept_prob=settings.target_accept,
-            max_tree_depth=settings.max_depth, dense_mass=list(dense),  # pyright: ignore[reportArgumentType]  # a list of blocks is allowed
-            rng_key=key,
-            model_args=(data,),
-        )  # fmt: skip
-
-    def step(state: Any, data: Any) -> Any:
-        return move(state, model_args=(data,))
-
+    start, move = kernel(potential_of, settings, dense, covariance)
     if each:
-        start, step = jax.vmap(start), jax.vmap(step)
+        start, move = jax.vmap(start), jax.vmap(move)
 
-    def chunk(state: Any, data: Any, length: int) -> Any:
-        def one(state: Any, _: None) -> tuple:
-            state = step(state, data)
-            return state, (state.z, {new: getattr(state, old) for old, new in KEPT.items()})
+    def step(state: Any, data: Any) -> tuple[Any, dict]:
+        state = move(state, data)
+        return state, {"positions": state.z, "statistics": statistics_of(state)}
 
-        return jax.lax.scan(one, state, None, length)
-
-    chunk = jax.jit(chunk, static_argnums=2)
     states = [start(z, key, data) for z, key in zip(starts, keys, strict=True)]
-    size = min(settings.chunk, settings.warmup, settings.draws)
-    jax.block_until_ready(chunk(states[0], data, size))  # compile once, before the threads
-    done, diverged = np.zeros(len(starts), int), np.zeros(len(starts), int)
-    total = len(starts) * (settings.warmup + settings.draws)
-
-    def chain(k: int) -> tuple[dict, dict]:
-        state, pieces = states[k], []
-        for stage, length in (("warm-up", settings.warmup), ("sampling", settings.draws)):
-            for first in range(0, length, size):
-                count = min(size, length - first)
-                state, (z, statistics) = chunk(state, data, count)
-                statistics = jax.tree.map(np.asarray, statistics)
-                done[k] += count
-                if stage == "sampling":
-                    pieces.append((jax.tree.map(np.asarray, z), statistics))
-                    diverged[k] += int(statistics["diverging"].sum())
-                report(Progress(stage, int(done.sum()), total, int(diverged.sum())))
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
-
-    with ThreadPoolExecutor(max_workers=min(len(starts), cores())) as pool:
-        results = list(pool.map(chain, range(len(starts))))
-    positions, statistics = jax.tree.map(lambda *chains: np.stack(chains), *results)
-    statistics["lp"] = -statistics["lp"]
-    return Draws(positions, statistics)
+    kept = run(step, data, states, settings, report)
+    return Draws(kept["positions"], kept["statistics"])

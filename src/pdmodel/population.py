@@ -56,12 +56,12 @@ def blank(model: Model, patients: int) -> Picture:
     )
 
 
-def shared(q: Parameter) -> tuple[Array, Array]:
-    """Sample a parameter that all patients share: in units of its prior, and transformed."""
+def shared(q: Parameter) -> Array:
+    """Sample a parameter that all patients share; transformed scale."""
     z = jnp.asarray(numpyro.sample(f"{q.name}_z", dist.Normal(0.0, 1.0)))
     value = q.centre + q.sd * z
     numpyro.deterministic(q.name, q.natural(value))
-    return z, value
+    return value
 
 
 def between(q: Parameter) -> tuple[Array, Array]:
@@ -105,16 +105,21 @@ def _score(model: Model, values: dict[str, Array], data: Evidence) -> None:
     numpyro.factor("scans", jnp.sum(jnp.where(ok, jnp.sum(terms, axis=1), FAILED)))
 
 
+def population(model: Model) -> tuple[Array, Array, Array]:
+    """The population alone: shared values, centres and sds, each on the transformed scale."""
+    common = [shared(q) for q in model.shared]
+    spread = [between(q) for q in model.individual]
+    centre, sd = (jnp.stack(parts) for parts in zip(*spread, strict=True))
+    return jnp.stack(common) if common else jnp.zeros(0), centre, sd
+
+
 def hierarchical(model: Model, data: Evidence, picture: Picture) -> None:
     """Patients drawn from a population, all fitted together."""
     effects = model.individual
-    common = [shared(q)[1] for q in model.shared]
-    values = {q.name: q.natural(value) for q, value in zip(model.shared, common, strict=True)}
-    spread = [between(q) for q in effects]
-    centre, sd = (jnp.stack(parts) for parts in zip(*spread, strict=True))
+    everyone, centre, sd = population(model)
+    values = {q.name: q.natural(everyone[k]) for k, q in enumerate(model.shared)}
     shape = (data.patients, len(effects))
     z = jnp.asarray(numpyro.sample("patient_z", dist.Normal(0.0, 1.0).expand(shape).to_event(2)))
-    everyone = jnp.stack(common) if common else jnp.zeros(0)
     place, log_volume = placed(z, picture, everyone, centre, sd)
     change = dist.Normal(centre, sd).log_prob(place) - dist.Normal(0.0, 1.0).log_prob(z)
     numpyro.factor("change_of_variables", jnp.sum(change) + jnp.sum(log_volume))
