@@ -38,6 +38,14 @@ def rank_promotion_allowed() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def broadcasting() -> Iterator[None]:
+    """Let arrays of different rank meet in a whole file, in every thread that samples for it."""
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    yield
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
 @pytest.fixture
 def real_data() -> Path:
     """Give the path of the published cohort; skip where it is not."""

@@ -27,7 +27,7 @@ from pdmodel.marginal import (
 )
 from pdmodel.model import Model
 from pdmodel.nodes import refined
-from pdmodel.nuts import Draws, Progress, Settings, sample
+from pdmodel.nuts import Draws, Progress, Settings, sample, side_by_side
 from pdmodel.population import Picture, hierarchical, separate
 
 type Report = Callable[[Progress], None]
@@ -54,45 +54,50 @@ def by_population(
     look = first_look(model, data, key_of(seed, "first look"))
     report(Progress("solving nodes", 0, 1, 0))
     stored = tabulated(model, data, look, key_of(seed, "nodes"))
-    table, looks = stored.table, stored.looks
     drawn = _population_draws(model, cohort, stored, seed, settings, report)
-    values = _constrained(marginal, (model, table), drawn)
+    values = _constrained(marginal, (model, stored.table), drawn)
     report(Progress("patients", 0, 1, 0))
     population = _population_of(model, drawn)
-    keys = jax.random.split(key_of(seed, "patients"), len(population[0]))
-    effects, effective, far = _effects(model, data, looks, table, keys, *population)
+    effects, effective, far = _patients(model, data, stored, population, settings, seed)
     shape = drawn.statistics["lp"].shape
     for k, q in enumerate(model.individual):
         values[q.name] = np.asarray(q.natural(effects[..., k])).reshape(*shape, -1)
     report(Progress("checking", 0, 1, 0))
     figures = {
-        "nodes_effective": np.asarray(jnp.mean(effective, axis=0)),
-        "nodes_effective_low": np.asarray(jnp.quantile(effective, 0.01, axis=0)),
-        "outside_grid": np.asarray(jnp.mean(far > 0)),
-        "error_nats": _checked(model, data, looks, table, population, key_of(seed, "check")),
+        "nodes_effective": np.mean(effective, axis=0),
+        "nodes_effective_low": np.quantile(effective, 0.01, axis=0),
+        "outside_grid": np.mean(far > 0),
     }
-    return drawn, values, figures
+    return drawn, values, figures | _checked(model, data, stored, population, key_of(seed, "check"))
 
 
 def _checked(
-    model: Model, data: Evidence, looks: list[Look], table: Table,
-    population: tuple[Array, Array, Array], key: Array,
-) -> np.ndarray:  # fmt: skip
-    """Compare the stored likelihood with fresh nodes at some draws; its scatter is the error."""
-    errors = []
+    model: Model, data: Evidence, stored: Stored, population: tuple[Array, Array, Array], key: Array
+) -> dict[str, np.ndarray]:
+    """Compare the stored likelihood with fresh nodes at some draws.
+
+    Returns
+    -------
+    dict of str to ndarray, each of shape (checks,)
+        ``error_nats``, fresh less stored log marginal likelihood up to a constant, and
+        ``noise_nats``, the standard error that the fresh one has by itself.
+    """
     rows = np.linspace(0, len(population[0]) - 1, CHECKS).astype(int)
-    stored = jax.jit(log_marginal, static_argnums=0)
-    for row in rows:
-        z, centre, sd = (part[row] for part in population)
-        level, *_ = parts(model, table, z)
-        near = looks[int(np.argmin(np.abs(np.asarray(table.level) - np.asarray(level))))]
-        prior_centre, prior_sd = units(model)
-        shared = prior_centre + prior_sd * z
-        at = near._replace(centre=centre, sd=sd, shared=shared)
-        fresh = refined(model, data, at, jax.random.fold_in(key, row), FRESH, 2)
-        fresh = jnp.sum(log_marginals(fresh._replace(look=at)))
-        errors.append(float(fresh - stored(model, table, z, centre, sd)))
-    return np.array(errors) - np.mean(errors)
+    known = jax.jit(log_marginal, static_argnums=0)
+    prior_centre, prior_sd = units(model)
+
+    def one(k: int) -> tuple[float, float]:
+        z, centre, sd = (part[rows[k]] for part in population)
+        level, *_ = parts(model, stored.table, z)
+        near = stored.looks[int(jnp.argmin(jnp.abs(stored.table.level - level)))]
+        at = near._replace(centre=centre, sd=sd, shared=prior_centre + prior_sd * z)
+        found = refined(model, data, at, jax.random.fold_in(key, k), FRESH, 2)
+        fresh = jnp.sum(log_marginals(found))
+        noise = jnp.sqrt(jnp.sum(1.0 / found.look.effective))
+        return float(fresh - known(model, stored.table, z, centre, sd)), float(noise)
+
+    error, noise = np.array(side_by_side(one, CHECKS)).T
+    return {"error_nats": error - np.mean(error), "noise_nats": noise}
 
 
 def _population_draws(
@@ -131,9 +136,29 @@ def _population_of(model: Model, drawn: Draws) -> tuple[Array, Array, Array]:
     )
 
 
+def _patients(
+    model: Model, data: Evidence, stored: Stored, population: tuple[Array, Array, Array],
+    settings: Settings, seed: int,
+) -> list[np.ndarray]:  # fmt: skip
+    """Draw the patients' effects for every draw of the population, a chain at a time."""
+    middle = stored.looks[len(stored.looks) // 2]
+    root = STRIDE * jnp.linalg.cholesky(middle.covariance)
+    keys = jax.random.split(key_of(seed, "patients"), len(population[0]))
+    each = [np.array_split(np.asarray(part), settings.chains) for part in population]
+    own = np.array_split(np.arange(len(keys)), settings.chains)
+
+    def chain(k: int) -> tuple[np.ndarray, ...]:
+        mine = (part[k] for part in each)
+        found = _effects(model, data, root, stored.table, keys[own[k]], *mine)
+        return tuple(map(np.asarray, found))
+
+    chains = side_by_side(chain, settings.chains)
+    return [np.concatenate(parts) for parts in zip(*chains, strict=True)]
+
+
 @partial(jax.jit, static_argnums=0)
 def _effects(
-    model: Model, data: Evidence, looks: list[Look], table: Table, keys: Array, z: Array,
+    model: Model, data: Evidence, root: Array, table: Table, keys: Array, z: Array,
     centre: Array, sd: Array,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Choose effects for every draw, and move them by a few exact Metropolis steps.
@@ -141,10 +166,7 @@ def _effects(
     The steps leave each patient's posterior given the population as it is, and mend what nodes
     of a neighbouring level leave inexact.
     """
-    middle = looks[len(looks) // 2]
-    root = STRIDE * jnp.linalg.cholesky(middle.covariance)
-    prior_centre = jnp.array([q.centre for q in model.shared])
-    prior_sd = jnp.array([q.sd for q in model.shared])
+    prior_centre, prior_sd = units(model)
 
     def one(args: tuple) -> tuple[Array, Array, Array]:
         key, z, centre, sd = args

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pdmodel.fit import Fit
+from pdmodel.integration import against_integration
 
 R_HAT, ESS = 1.01, 400.0
 """Largest rank-normalized R-hat, least bulk and tail effective draws (doi:10.1214/20-BA1221)."""
@@ -20,10 +21,10 @@ SATURATED = 0.05
 SUSPECT = 1.05
 """R-hat of a patient's parameter in a hierarchical fit above which that patient is doubted."""
 PRIOR_DRIVEN, LEARNT = 0.2, 0.5
-"""Contraction of the sd below which data say next to nothing, and from which they say much."""
+"""Contraction of the sd below which data say next to nothing, from which they say much."""
 MIXING = ("r_hat", "ess_bulk", "ess_tail")
 QUIETLY = np.errstate(all="ignore")  # draws may be sick; that shows as nan
-SHOWN = 5  # names listed in a sentence
+SHOWN = 5  # names in a sentence
 
 
 class Sampler(NamedTuple):
@@ -132,10 +133,10 @@ def diagnose(fit: Fit) -> Diagnosis:
     """Judge a fit.
 
     It is trusted if it has two chains or more, no divergence, an E-BFMI above 0.3 in every chain,
-    no failed solve, and, in every population and shared parameter, an R-hat below 1.01 with more
-    than 400 effective draws in bulk and tail; where each patient is fitted alone, that is asked of
-    every parameter of every patient. In a hierarchical fit a patient's own parameters are only
-    reported, and patients with an R-hat above 1.05 doubted.
+    no failed solve, patients integrated out to 1.5 nats, and, in every population and shared
+    parameter, an R-hat below 1.01 with more than 400 effective draws in bulk and tail; where each
+    patient is fitted alone, that is asked of every parameter of every patient. In a hierarchical
+    fit patients' own parameters are only reported, and patients with an R-hat above 1.05 doubted.
 
     Parameters
     ----------
@@ -148,9 +149,10 @@ def diagnose(fit: Fit) -> Diagnosis:
         Betancourt (arXiv:1604.00695); the other limits of this module are this project's choice.
     """
     sampler, population, patients = _sampler(fit), _population(fit), _patients(fit)
-    general, notes = _against(sampler), ()
+    coarse, notes = against_integration(fit)
+    general = _against(sampler) + coarse
     if sampler.saturated >= SATURATED:
-        notes = (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
+        notes += (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
     failing = _distinct(patients, "patient", _bad(patients))
     unsettled = _unconverged(patients, "patients", failing, len(fit.cohort))
     if fit.pooling == "none":

@@ -181,7 +181,9 @@ def tabulated(model: Model, data: Evidence, look: Look, key: Array) -> Stored:
     def kept(k: int) -> tuple[Look, Nodes]:
         nodes, height, found = refined(model, data, looks[k], key, RAW, 1)
         target = height + log_normal(nodes.effects, found.centre, WIDENED * found.sd)
-        return found, _kept(key, nodes, target, KEPT)
+        chosen = _kept(key, nodes, target, KEPT)
+        even = jnp.full(chosen.log_drawn.shape, 1.0 / KEPT)
+        return found._replace(nodes=chosen.effects, weight=even), chosen
 
     looks, nodes = map(list, zip(*side_by_side(kept, len(looks)), strict=True))
     mode, half, tries = positions(model, middle), jnp.full(len(split(model)[1]), FIRST), 0

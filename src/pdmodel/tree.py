@@ -67,7 +67,8 @@ def labelled_tree(
         "prior": _dataset({k: np.asarray(v)[None] for k, v in prior.items()}, sampled),
     }  # fmt: skip
     if figures:
-        checks = {"error_nats": ("check", figures["error_nats"])}
+        names = ("error_nats", "noise_nats")
+        checks = {name: ("check", figures[name], {"unit": "nat"}) for name in names}
         rest = {name: value for name, value in figures.items() if name not in checks}
         integration = _dataset(rest, ("patient",), {"patient": list(cohort.keys)})
         groups["integration"] = integration.assign(checks)

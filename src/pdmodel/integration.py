@@ -1,0 +1,46 @@
+"""How well patients were integrated out of a hierarchical fit, in words."""
+
+import numpy as np
+
+from pdmodel.fit import Fit
+
+COARSE = 1.5
+"""Error of the log likelihood, in nats, from which draws of the population are doubted."""
+CUT = 0.01
+"""Share of draws outside the levels and grid from which they may cut the posterior off."""
+
+
+def integration_error(fit: Fit) -> tuple[float, float]:
+    """Error of the stored log likelihood of the population over its posterior, in nats.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    error, noise : float
+        Standard deviation of stored against fresh values, beyond the noise that the fresh ones
+        have by themselves, and that noise; nan where nothing was stored.
+    """
+    if "integration" not in fit.tree:
+        return np.nan, np.nan
+    found = fit.tree["integration"]
+    noise = float(np.sqrt(np.mean(found["noise_nats"].to_numpy() ** 2)))
+    total = float(np.var(found["error_nats"].to_numpy(), ddof=1))
+    return float(np.sqrt(max(total - noise**2, 0.0))), noise
+
+
+def against_integration(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say what speaks against how patients were integrated out: reasons, and notes."""
+    error, noise = integration_error(fit)
+    if np.isnan(error):
+        return (), ()
+    said = f"the stored likelihood is off by {error:.1f} nats"
+    reasons, notes = [], [f"{said} (checked to {noise:.1f}; up to {COARSE} is taken for good)"]
+    if error > COARSE:
+        reasons, notes = [f"{said} (more than {COARSE}; fit again with method='nuts-joint')"], []
+    outside = fit.tree["integration"].to_dataset()["outside_grid"].item()
+    if outside > CUT:
+        reasons.append(f"{outside:.0%} of the draws lie outside of what was stored")
+    return tuple(reasons), tuple(notes)
