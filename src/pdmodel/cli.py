@@ -83,7 +83,7 @@ def fit(
     seed: shell.Seed = 1,
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
-    draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 1000,
+    draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
     overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
     """Fit a model to a cohort, with the drugs that were given."""
@@ -105,8 +105,11 @@ def fit(
         f"with {cohort.scans} scans: {', '.join(own)} of each; {', '.join(shared)} of all."
     )
     from pdmodel.diagnose import diagnose
+    from pdmodel.marginal import integrable
     from pdmodel.run import claim
 
+    if (pooling, method) == ("partial", "nuts") and not integrable(whole):
+        typer.echo("So much is shared by all that nuts-joint is taken, which is slower.")
     with shell.no_empty(claim(output, overwrite=overwrite)), shown() as report:
         fitted = pdm.fit(
             whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,

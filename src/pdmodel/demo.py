@@ -23,7 +23,7 @@ from pdmodel.progress import Watch, told
 from pdmodel.report import write_report
 from pdmodel.residual import residual
 from pdmodel.resistance import classify, write_labels
-from pdmodel.run import claim, save, whole
+from pdmodel.run import claim, load, save, whole
 from pdmodel.simulate import Trial, simulate, write
 from pdmodel.tables import write_table
 
@@ -96,7 +96,7 @@ def run(
         cohort = _cohort(effort, report)
     with step("Fitting"), (watch or partial(told, report))() as progress:
         fitted = _fitted(cohort, effort, seed, progress)
-    save(fitted, claim(folder / RUN, overwrite=True))
+    fitted = load(save(fitted, claim(folder / RUN, overwrite=True)))
     with step("Asking whether the fit can be trusted"):
         report(f"  {diagnose(fitted).verdict}")
     with step("Labelling the patients"):

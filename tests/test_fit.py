@@ -1,0 +1,170 @@
+"""Fits: what comes back, the same again for the same seed, and both samplers on one posterior."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pdmodel as pdm
+from pdmodel import levels
+from pdmodel.data.demo import demo_cohort
+from pdmodel.errors import FitError, OptionError
+from pdmodel.integration import against_integration, integration_error
+
+MODEL = pdm.Model(
+    pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("student_t")
+)
+SMALL = {"seed": 3, "chains": 2, "warmup": 30, "draws": 20}
+
+pytestmark = pytest.mark.usefixtures("broadcasting")
+
+
+def short_cohort(patients, scans):
+    """The first scans of the first patients of the embedded cohort."""
+    cohort = demo_cohort()
+
+    def cut(patient):
+        parts = {name: getattr(patient, name)[:scans] for name in ("day", "size_mm", "censored")}
+        return replace(patient, **parts)
+
+    return replace(cohort, patients=tuple(map(cut, cohort.patients[:patients])))
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return short_cohort(4, 4)
+
+
+@pytest.fixture(scope="module")
+def fewer_nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"RAW": 512, "FRESH": 512, "CLOSER": 256, "LEVELS": 5}.items():
+            patch.setattr(levels, name, value)
+        patch.setattr("pdmodel.design.FRESH", 512)
+        yield
+
+
+@pytest.fixture(scope="module")
+def fitted(broadcasting, fewer_nodes, cohort):
+    told = []
+    fit = pdm.fit(MODEL, cohort, report=told.append, **SMALL)
+    return fit, told
+
+
+def test_a_fit_is_labelled(fitted, cohort):
+    fit, _ = fitted
+    posterior = fit.posterior
+    for q in MODEL.individual:
+        assert posterior[q.name].dims == ("chain", "draw", "patient")
+        assert posterior[q.name].attrs["unit"] == q.unit
+        assert posterior[f"{q.name}_typical"].dims == ("chain", "draw")
+        assert posterior[f"{q.name}_sd"].dims == ("chain", "draw")
+    for q in MODEL.shared:
+        assert posterior[q.name].dims == ("chain", "draw")
+    assert posterior.sizes == {"chain": 2, "draw": 20, "patient": 4}
+    assert list(posterior["patient"].values) == list(cohort.keys)
+    assert all(np.isfinite(posterior[name]).all() for name in posterior)
+    assert fit.tree["log_likelihood"]["size_mm"].sizes["obs"] == cohort.scans
+    assert fit.tree["sample_stats"]["energy"].shape == (2, 20)
+    assert fit.manifest["options"]["method"] == "nuts"
+    assert fit.manifest["failed_solves"]["posterior"] == "0 of 160"
+
+
+def test_progress_is_told_to_the_end(fitted):
+    _, told = fitted
+    stages = list(dict.fromkeys(one.stage for one in told))
+    assert stages[:2] == ["first look", "solving nodes"]
+    assert stages[-2:] == ["patients", "checking"]
+    last = [one for one in told if one.stage == "sampling"][-1]
+    assert last.done == last.total == 2 * 50
+
+
+def test_the_same_seed_gives_the_same_draws(fitted, fewer_nodes, cohort):
+    again = pdm.fit(MODEL, cohort, **SMALL)
+    for name, drawn in fitted[0].posterior.items():
+        np.testing.assert_array_equal(drawn, again.posterior[name])
+    other = pdm.fit(MODEL, cohort, **(SMALL | {"seed": 4}))
+    assert not np.array_equal(other.posterior["waning"], again.posterior["waning"])
+
+
+def test_the_error_of_the_stored_likelihood_is_kept(fitted):
+    error, noise = integration_error(fitted[0])
+    assert 0 <= error < 1.5
+    assert 0 < noise < 0.5
+    assert against_integration(fitted[0])[0] == ()
+
+
+def test_a_coarse_store_is_a_reason_against_the_fit(fitted):
+    fit = fitted[0]
+    tree = fit.tree.copy()
+    worse = tree["integration"].to_dataset()
+    worse["error_nats"] = 20 * worse["error_nats"] + 5 * np.arange(len(worse["error_nats"]))
+    worse["outside_grid"] = 0.02
+    tree["integration"] = xr.DataTree(worse)
+    reasons, notes = against_integration(replace(fit, tree=tree))
+    assert "nuts-joint" in reasons[0]
+    assert "2% of the draws lie outside" in reasons[1]
+    assert notes == ()
+
+
+def test_a_fit_without_stored_likelihoods_says_nothing_of_them(fitted):
+    fit = fitted[0]
+    tree = fit.tree.copy()
+    del tree["integration"]
+    assert against_integration(replace(fit, tree=tree)) == ((), ())
+
+
+def test_patients_alone_do_not_depend_on_who_else_is_there(cohort):
+    short = {"seed": 3, "chains": 1, "warmup": 30, "draws": 10, "pooling": "none"}
+    both = pdm.fit(MODEL, cohort.subset(cohort.keys[:2]), **short)
+    alone = pdm.fit(MODEL, cohort.subset(cohort.keys[1:2]), **short)
+    key = cohort.keys[1]
+    np.testing.assert_allclose(
+        both.posterior["growth"].sel(patient=key), alone.posterior["growth"].sel(patient=key),
+        rtol=1e-3,  # two programs round differently, and a chain carries it on
+    )  # fmt: skip
+
+
+def test_everything_can_be_sampled_in_one_program(cohort):
+    fit = pdm.fit(MODEL, cohort, method="nuts-joint", **SMALL)
+    assert fit.manifest["options"]["method"] == "nuts-joint"
+    assert "integration" not in fit.tree
+    assert np.isfinite(fit.posterior["growth"]).all()
+
+
+@pytest.mark.slow
+def test_both_samplers_give_one_posterior():
+    """Means within four standard errors, spreads within 15 %."""
+    cohort = short_cohort(8, 5)
+    stored = pdm.fit(MODEL, cohort, seed=1, draws=1000)
+    joint = pdm.fit(MODEL, cohort, seed=2, draws=1500, warmup=800, method="nuts-joint")
+    table = pdm.diagnose(joint).population.set_index("parameter")
+    for q in (*MODEL.individual, *MODEL.shared):
+        for name in [f"{q.name}_typical", f"{q.name}_sd"] if q.individual else [q.name]:
+            one, two = (np.log(fit.posterior[name].to_numpy().ravel()) for fit in (stored, joint))
+            effective = min(table.loc[name, "ess_bulk"], 4000)
+            allowed = 4 * two.std() / np.sqrt(effective) + 0.05 * two.std()
+            assert abs(one.mean() - two.mean()) < allowed, name
+            assert 0.85 < one.std() / two.std() < 1.15, name
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"draws": 2}, "draws is 2; it must be >= 4"),
+        ({"warmup": 3}, "warmup is 3; it must be >= 20"),
+        ({"chains": 0}, "chains is 0; it must be >= 1"),
+        ({"target_accept": 1.2}, "target_accept is 1.2"),
+        ({"pooling": "complete"}, "pooling is 'complete'"),
+        ({"method": "gibbs"}, "method is 'gibbs'"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(cohort, options, words):
+    with pytest.raises(OptionError, match=words):
+        pdm.fit(MODEL, cohort, seed=1, **options)
+
+
+def test_one_patient_is_no_population(cohort):
+    with pytest.raises(FitError, match="--pooling none"):
+        pdm.fit(MODEL, cohort.subset(cohort.keys[:1]), seed=1)
