@@ -3,21 +3,19 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdmodel import shell
+from pdmodel import shell, startup
 from pdmodel.errors import DataError, OptionError
 from pdmodel.progress import busy, shown
 
 if TYPE_CHECKING:
-    from pdmodel.fit import Fit
+    pass
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -42,7 +40,7 @@ def everywhere(told: shell.Version = False, debug: shell.Debug = False) -> None:
 @app.command()
 def demo(output: shell.Folder = Path("demo"), seed: shell.Seed = 1) -> None:
     """Go the whole way on an embedded, simulated cohort (minutes)."""
-    _float64()
+    startup.float64()
     from pdmodel.demo import run
 
     run(output, seed=seed, report=typer.echo, watch=shown)
@@ -87,7 +85,7 @@ def fit(
     overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
     """Fit a model to a cohort, with the drugs that were given."""
-    _float64()
+    startup.float64()
     import pdmodel as pdm
 
     mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
@@ -123,13 +121,13 @@ def fit(
 @app.command()
 def diagnose(run: shell.Run, as_json: shell.AsJson = False) -> None:
     """Say whether a fit can be trusted; exit 1, and why, if not."""
-    fitted = _fitted(run, warn=False)
+    fitted = startup.fitted(run, warn=False)
     from pdmodel.diagnose import diagnose
 
     found = diagnose(fitted)
     typer.echo(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
     if not found.trusted:
-        shell.complain(f"Error: {_distrust(found.reasons)}")
+        shell.complain(f"Error: {startup.distrust(found.reasons)}")
         raise typer.Exit(shell.UNFIT)
 
 
@@ -149,7 +147,7 @@ def classify(
     Labels are primary, acquired, early loss, durable, not determinable and undecided.
     """
     shell.free(output, (".csv",), overwrite=overwrite)
-    fitted = _fitted(run)
+    fitted = startup.fitted(run)
     from pdmodel.resistance import classify, write_labels
 
     with busy("Labelling"):
@@ -176,7 +174,7 @@ def predict(
     """Predict sizes of the fit's patients, as a scan would give them."""
     wanted = shell.days_listed(days, until)
     shell.free(output, (".csv",), overwrite=overwrite)
-    fitted = _fitted(run)
+    fitted = startup.fitted(run)
     from pdmodel.predict import predict
     from pdmodel.tables import write_table
 
@@ -202,14 +200,14 @@ def simulate(
     """Simulate a trial: the same virtual patients in every arm."""
     if (run is None) == (model is None):
         raise typer.BadParameter("give either RUN or --model NAME.", param_hint="'RUN'")
-    _float64()
+    startup.float64()
     import pdmodel as pdm
     from pdmodel.simulate import simulate, write
     from pdmodel.simulate.trial import TRIAL
 
     shell.free_folder(output, TRIAL, overwrite=overwrite)
     prior = pdm.Model(pdm.mechanism(model), (), pdm.residual(residual)) if model else None
-    source = prior or _fitted(run or Path())
+    source = prior or startup.fitted(run or Path())
     with busy("Simulating"):
         trial = simulate(source, arm, n=patients, seed=seed, until=until)
     write(trial, output)
@@ -230,13 +228,13 @@ def plot(
     """Draw a plot, into the folder of the run if no file is named."""
     if output is not None:
         shell.free(output, PICTURES, overwrite=overwrite)
-    _float64()
+    startup.float64()
     from pdmodel.plot import KINDS
     from pdmodel.run import whole
 
     if patient and "patient" not in signature(KINDS[kind]).parameters:
         raise OptionError(f"The plot {kind!r} is of all patients; leave --patient out.")
-    fitted = _fitted(run)
+    fitted = startup.fitted(run)
     with busy("Drawing"):
         figure = KINDS[kind](fitted, **({"patient": patient} if patient else {}))
     path = output or run / "plots" / f"{kind}.png"
@@ -252,7 +250,7 @@ def plot(
 def report(run: shell.Run, output: shell.Page, overwrite: shell.Overwrite = False) -> None:
     """Write a report for people: one page that needs nothing else."""
     shell.free(output, (".html",), overwrite=overwrite)
-    fitted = _fitted(run)
+    fitted = startup.fitted(run)
     from pdmodel.report import write_report
 
     with busy("Drawing and writing"):
@@ -274,42 +272,6 @@ def path() -> None:
     from pdmodel.data import laleh2022_path
 
     typer.echo(laleh2022_path())
-
-
-def _float64() -> None:
-    """Compute in double precision, and keep compiled programs for the next time."""
-    import jax
-
-    from pdmodel.data.fetch import cache_folder
-
-    jax.config.update("jax_enable_x64", True)
-    if jax.config.jax_compilation_cache_dir:
-        return
-    compiled = cache_folder() / "compiled"
-    try:
-        compiled.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=compiled):
-            pass
-    except OSError:
-        return  # compiled anew each time
-    jax.config.update("jax_compilation_cache_dir", str(compiled))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
-def _fitted(run: Path, *, warn: bool = True) -> "Fit":
-    """Read a run; say so on stderr if it must not be trusted."""
-    _float64()
-    from pdmodel.diagnose import diagnose
-    from pdmodel.run import load
-
-    fitted = load(run)
-    if warn and (reasons := diagnose(fitted).reasons):
-        shell.complain(f"Warning: {_distrust(reasons)}")
-    return fitted
-
-
-def _distrust(reasons: Sequence[str]) -> str:
-    return f"this fit must not be trusted: {'; '.join(reasons)}."
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, NamedTuple
 
 import arviz as az
@@ -19,7 +18,7 @@ E_BFMI = 0.3
 SATURATED = 0.05
 """Share of draws at the greatest tree depth from which a fit is called slow, not wrong."""
 SUSPECT = 1.05
-"""R-hat of a patient's parameter in a hierarchical fit above which that patient is doubted."""
+"""R-hat of a patient's parameter in a hierarchical fit above which it is doubted."""
 PRIOR_DRIVEN, LEARNT = 0.2, 0.5
 """Contraction of the sd below which data say next to nothing, from which they say much."""
 MIXING = ("r_hat", "ess_bulk", "ess_tail")
@@ -298,4 +297,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -71,15 +71,10 @@ def _arrived(since: Array, duration: Array) -> Array:
 
 
 def two_compartment_concentration(
-    time: Array,
-    start: Array,
-    amount: Array,
-    duration: Array,
-    clearance: Number,
-    central_volume: Number,
-    intercompartmental: Number,
+    time: Array, start: Array, amount: Array, duration: Array,
+    clearance: Number, central_volume: Number, intercompartmental: Number,
     peripheral_volume: Number,
-) -> Array:
+) -> Array:  # fmt: skip
     """Add up the infusions at constant clearance, in closed form.
 
     Parameters
@@ -126,18 +121,11 @@ def sigmoid_clearance(
 
 
 def varying_clearance_concentration(
-    time: Array,
-    start: Array,
-    amount: Array,
-    duration: Array,
-    clearance: Number,
-    central_volume: Number,
-    intercompartmental: Number,
+    time: Array, start: Array, amount: Array, duration: Array,
+    clearance: Number, central_volume: Number, intercompartmental: Number,
     peripheral_volume: Number,
-    emax: Number,
-    t50: Number,
-    hill: Number,
-) -> Array:
+    emax: Number, t50: Number, hill: Number,
+) -> Array:  # fmt: skip
     """Follow the infusions under a clearance that changes as `sigmoid_clearance` does.
 
     Fourth-order steps between all samples, dose edges and 255 further points; within 5e-6 of an
