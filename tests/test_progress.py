@@ -47,7 +47,7 @@ def test_each_stage_is_named_once_and_every_tenth_is_told_with_the_time_left(clo
 def test_a_second_stage_that_is_counted_begins_at_nothing(clock):
     lines = []
     with told(lines.append) as report:
-        for stage in ("sampling", "exact steps"):
+        for stage in ("sampling", "solving nodes"):
             for done in (1, 2):
                 clock["s"] += 3
                 report(Progress(stage, done, 2, 0))
@@ -55,9 +55,9 @@ def test_a_second_stage_that_is_counted_begins_at_nothing(clock):
         "warm-up and sampling ...",
         "50 %, 0 s so far, about 0 s left, 0 divergences",
         "100 %, 3 s so far, about 0 s left, 0 divergences",
-        "exact steps ...",
-        "50 %, 0 s so far, about 0 s left, 0 divergences",
-        "100 %, 3 s so far, about 0 s left, 0 divergences",
+        "solving nodes ...",
+        "50 %, 0 s so far, about 0 s left",
+        "100 %, 3 s so far, about 0 s left",
     ]
 
 

@@ -1,5 +1,6 @@
 """How the programs are sampled: the population alone, all together, or each patient alone."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -13,7 +14,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from pdmodel.data import Cohort
 from pdmodel.errors import FitError
 from pdmodel.keys import key_of
-from pdmodel.levels import FRESH, Stored, log_marginals, tabulated
+from pdmodel.levels import FRESH, Stored, log_marginals, steps, tabulated
 from pdmodel.likelihood import Evidence, evidence
 from pdmodel.look import Look, first_look, log_normal, per_patient, positions
 from pdmodel.marginal import (
@@ -52,8 +53,12 @@ def by_population(
     """Sample the population with patients integrated out, then the patients given it."""
     report(Progress("first look", 0, 1, 0))
     look = first_look(model, data, key_of(seed, "first look"))
-    report(Progress("solving nodes", 0, 1, 0))
-    stored = tabulated(model, data, look, key_of(seed, "nodes"))
+    count, total = itertools.count(1), steps(model)
+    report(Progress("solving nodes", 0, total, 0))
+    stored = tabulated(
+        model, data, look, key_of(seed, "nodes"),
+        lambda: report(Progress("solving nodes", next(count), total, 0)),
+    )  # fmt: skip
     drawn = _population_draws(model, cohort, stored, seed, settings, report)
     values = _constrained(marginal, (model, stored.table), drawn)
     report(Progress("patients", 0, 1, 0))

@@ -1,6 +1,6 @@
 """Solving patients' nodes over levels of what they share, once, for `pdmodel.marginal`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -66,7 +66,9 @@ def _climb(
     return refined(model, data, look, key, CLOSER, 1)
 
 
-def region(model: Model, data: Evidence, look: Look, key: Array) -> tuple[Array, list[Look]]:
+def region(
+    model: Model, data: Evidence, look: Look, key: Array, tick: Callable[[], None]
+) -> tuple[Array, list[Look]]:
     """Profile the shared parameter of the mechanism and lay levels where it matters.
 
     Returns
@@ -85,13 +87,17 @@ def region(model: Model, data: Evidence, look: Look, key: Array) -> tuple[Array,
         ladder.append(look)
         prior = _log_prior(model, look) - 0.5 * level**2
         heights.append(float(jnp.sum(log_marginals(found)) + prior))
+        tick()
     centre, sd = _parabola(np.array(heights))
     levels = np.linspace(centre - REACH * sd, centre + REACH * sd, LEVELS)
     nearest = [int(np.argmin(np.abs(COARSE - level))) for level in levels]
-    looks = side_by_side(
-        lambda k: _climb(model, data, ladder[nearest[k]], levels[k], key, 2).look, LEVELS
-    )
-    return jnp.asarray(levels), looks
+
+    def at(k: int) -> Look:
+        found = _climb(model, data, ladder[nearest[k]], levels[k], key, 2).look
+        tick()
+        return found
+
+    return jnp.asarray(levels), side_by_side(at, LEVELS)
 
 
 def _parabola(heights: np.ndarray) -> tuple[float, float]:
@@ -173,9 +179,30 @@ class Stored(NamedTuple):
     covariance: np.ndarray
 
 
-def tabulated(model: Model, data: Evidence, look: Look, key: Array) -> Stored:
-    """Solve every patient's nodes over levels and grid, the grid around the mode."""
-    levels, looks = region(model, data, look, key)
+def steps(model: Model) -> int:
+    """How often `tabulated` ticks at most."""
+    return len(COARSE) + 2 * LEVELS if split(model)[0] else 1
+
+
+def tabulated(
+    model: Model, data: Evidence, look: Look, key: Array, tick: Callable[[], None] = lambda: None
+) -> Stored:
+    """Solve every patient's nodes over levels and grid, the grid around the mode.
+
+    Parameters
+    ----------
+    model : Model
+    data : Evidence
+    look : Look
+    key : Array
+    tick : callable
+        Called after each of `steps` pieces of work, from several threads.
+
+    Returns
+    -------
+    Stored
+    """
+    levels, looks = region(model, data, look, key, tick)
     middle = looks[len(looks) // 2]
 
     def kept(k: int) -> tuple[Look, Nodes]:
@@ -183,6 +210,7 @@ def tabulated(model: Model, data: Evidence, look: Look, key: Array) -> Stored:
         target = height + log_normal(nodes.effects, found.centre, WIDENED * found.sd)
         chosen = _kept(key, nodes, target, KEPT)
         even = jnp.full(chosen.log_drawn.shape, 1.0 / KEPT)
+        tick()
         return found._replace(nodes=chosen.effects, weight=even), chosen
 
     looks, nodes = map(list, zip(*side_by_side(kept, len(looks)), strict=True))

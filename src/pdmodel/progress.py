@@ -67,7 +67,7 @@ def told(say: Callable[[str], None]) -> Iterator[Report]:
                 passed = time.monotonic() - state["began"]
                 left = passed * (progress.total - progress.done) / max(progress.done, 1)
                 say(
-                    f"    {percent} %, {passed:.0f} s so far, about {left:.0f} s left, "
+                    f"    {percent} %, {passed:.0f} s so far, about {left:.0f} s left"
                     f"{_diverged(progress)}"
                 )
 
@@ -106,7 +106,7 @@ def _bar() -> Iterator[Report]:
                 description=progress.stage,
                 total=progress.total if counted else None,
                 completed=progress.done,
-                about=_diverged(progress) if counted else "",
+                about=_diverged(progress).lstrip(", "),
             )
 
         yield report
@@ -118,7 +118,10 @@ def _on_stderr(line: str) -> None:
 
 
 def _diverged(progress: "Progress") -> str:
-    return f"{progress.divergences} divergence{'' if progress.divergences == 1 else 's'}"
+    """Say how many draws diverged, after a comma, of a stage that draws."""
+    if progress.stage not in STEPPED:
+        return ""
+    return f", {progress.divergences} divergence{'' if progress.divergences == 1 else 's'}"
 
 
 @contextmanager
