@@ -1,0 +1,118 @@
+"""What a fit costs: wall time and effective draws per second, by method."""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from surroundings import heading, part
+
+import pdmodel as pdm
+from pdmodel.data.demo import REGIMEN, demo_cohort
+from pdmodel.diagnose import Diagnosis
+from pdmodel.nuts import Progress, cores
+
+jax.config.update("jax_enable_x64", True)
+
+MODEL = pdm.Model(
+    pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("student_t")
+)
+REAL = "laleh2022_s1_part.xlsx"
+ARM = "Study_4_Arm_2"
+JOINT = {"chains": 2, "warmup": 150, "draws": 100}
+"""Few, so that it ends: what it gives is far from converged."""
+
+
+def watch() -> tuple[Callable[[Progress], None], Callable[[], list[tuple[str, float]]]]:
+    """Give a reporter for `fit`, and the seconds between the first reports of its stages."""
+    seen: dict[str, float] = {}
+
+    def report(progress: Progress) -> None:
+        seen.setdefault(progress.stage, time.perf_counter())
+
+    def spans() -> list[tuple[str, float]]:
+        ends = [*list(seen.values())[1:], time.perf_counter()]
+        return [(stage, end - at) for (stage, at), end in zip(seen.items(), ends, strict=True)]
+
+    return report, spans
+
+
+def measured(cohort: pdm.Cohort, **options: object) -> float:
+    """Fit, and print what it cost; least bulk effective draws a second."""
+    report, spans = watch()
+    began = time.perf_counter()
+    fit = pdm.fit(MODEL, cohort, seed=1, report=report, **options)
+    wall = time.perf_counter() - began
+    told = spans()
+    used = fit.manifest["options"]
+    print(
+        f"{used['method']}: {used['chains']} chains, {used['warmup']} + {used['draws']} draws "
+        f"each, {len(cohort)} patients, {cohort.scans} scans"
+    )
+    print(f"  wall time, compilation included: {wall:.0f} s, of which")
+    for stage, seconds in told:
+        print(f"    {seconds:6.1f} s  {stage}")
+    return show(pdm.diagnose(fit), wall)
+
+
+def show(diagnosis: Diagnosis, wall: float) -> float:
+    table = diagnosis.population
+    bulk, tail = table["ess_bulk"].to_numpy(), table["ess_tail"].to_numpy()
+    worst = table["parameter"].to_numpy()[np.argmin(bulk)]
+    print(
+        f"  population parameters: bulk effective draws least {bulk.min():.0f} ({worst}), median "
+        f"{np.median(bulk):.0f}; tail least {tail.min():.0f}"
+    )
+    print(f"  R-hat up to {table['r_hat'].max():.3f} (needed: below 1.01)")
+    own = diagnosis.patients
+    print(
+        f"  parameters of single patients: bulk effective draws least {own['ess_bulk'].min():.0f}, "
+        f"median {own['ess_bulk'].median():.0f}; R-hat up to {own['r_hat'].max():.3f}"
+    )
+    s = diagnosis.sampler
+    print(
+        f"  divergences {s.divergences} of {s.chains * s.draws}, longest paths {s.saturated:.0%}, "
+        f"failed solves {s.failed_solves}"
+    )
+    print(f"  least bulk effective draws per second: {bulk.min() / wall:.3g}")
+    print(f"  verdict: {diagnosis.verdict}")
+    return float(bulk.min() / wall)
+
+
+def real_arm() -> pdm.Cohort | None:
+    """Read the published arm, or None where the file is not."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    path = Path(os.environ.get("PDMODEL_DATA", beside)) / REAL
+    if not path.is_file():
+        return None
+    return pdm.read_cohort(path, format="laleh2022", arms=(ARM,), regimen=REGIMEN)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--real", action="store_true", help=f"also the published arm {ARM}")
+    parser.add_argument("--only-real", action="store_true", help="nothing but that arm")
+    options = parser.parse_args()
+    heading("Hierarchical fits: wall time and effective draws per second")
+    print(f"cores used: {cores()}; seed 1; residual student_t; one run of each")
+    if not options.only_real:
+        part("The embedded cohort")
+        default = measured(demo_cohort())
+        joint = measured(demo_cohort(), method="nuts-joint", **JOINT)
+        print(
+            f"nuts gives {default / joint:.0f} times the effective draws per second of nuts-joint"
+        )
+    if options.real or options.only_real:
+        part(f"The published arm {ARM} (doi:10.1371/journal.pcbi.1009822)")
+        cohort = real_arm()
+        if cohort is None:
+            print(f"{REAL} is not there; set PDMODEL_DATA to the folder that has it")
+        else:
+            measured(cohort)
+
+
+if __name__ == "__main__":
+    main()
