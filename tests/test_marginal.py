@@ -110,10 +110,11 @@ def test_the_curvature_is_no_wider_than_the_prior(stored):
 def test_log_weights_are_likelihood_and_population_over_proposal():
     rng = np.random.default_rng(1)
     effects, drawn = rng.normal(size=(7, 3, 2)), rng.normal(size=(7, 3))
-    coefficients, basis = rng.normal(size=(4, 7, 3)), rng.normal(size=4)
+    coefficients, place = rng.normal(size=(POINTS, 7, 3)), rng.uniform(-1, 1, 1)
+    basis = np.asarray(basis_at(jnp.asarray(place)))
     centre, sd = np.array([0.3, -1.0]), np.array([0.5, 2.0])
     found = log_weights(features_of(*map(jnp.asarray, (effects, drawn, coefficients))),
-                        *map(jnp.asarray, (basis, centre, sd)))  # fmt: skip
+                        *map(jnp.asarray, (place, centre, sd)))  # fmt: skip
     normal = stats.norm.logpdf(effects, centre, sd).sum(axis=-1) + np.log(2 * np.pi)
     expected = np.tensordot(basis, coefficients, axes=1) + normal - drawn
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -181,9 +182,7 @@ def test_effects_are_chosen_by_weight(stored):
     effects, effective, far = jax.vmap(
         lambda key: chosen_effects(MODEL, key, table, z, centre, sd)
     )(keys)
-    weight = jax.nn.softmax(
-        log_weights(table.features[:, 3], basis_at(jnp.zeros(1)), centre, sd), 0
-    )
+    weight = jax.nn.softmax(log_weights(table.features[3], jnp.zeros(1), centre, sd), 0)
     expected = jnp.einsum("np,npe->pe", weight, table.effects[3])
     np.testing.assert_allclose(effects.mean(axis=0), expected, atol=0.15)
     assert float(far.max()) == 0

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from pdmodel.likelihood import Evidence
 from pdmodel.look import Look, climbed, log_normal, positions
-from pdmodel.marginal import Table, basis_at, features_of, peak, places, split, units
+from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
 from pdmodel.nodes import Nodes, Weighed, likelihoods_each, refined
 from pdmodel.nuts import side_by_side
@@ -155,8 +155,26 @@ def _laid(
         coefficients = jnp.tensordot(inverse, stacked, axes=1)
         return features_of(nodes[k].effects, nodes[k].log_drawn, coefficients)
 
-    stored = jnp.stack(side_by_side(features, len(looks)), axis=1)
-    return Table(jnp.stack([one.effects for one in nodes]), stored, levels, centre, half)
+    stored = jnp.stack(side_by_side(features, len(looks)))
+    effects = jnp.stack([one.effects for one in nodes])
+    return Table(effects, stored, levels, centre, half, _ridge(model, looks, levels))
+
+
+def _ridge(model: Model, looks: list[Look], levels: Array) -> Ridge:
+    """Fit straight lines to the populations of the levels."""
+    prior_centre, prior_sd = units(model)
+    on_residual = jnp.array(split(model)[1], int)
+
+    def slope(rows: list[Array]) -> Array:
+        if len(levels) == 1:
+            return jnp.zeros_like(rows[0])
+        return jnp.asarray(np.polyfit(levels, jnp.stack(rows), 1)[0])
+
+    return Ridge(
+        slope([look.centre for look in looks]),
+        slope([jnp.log(look.sd) for look in looks]),
+        slope([((look.shared - prior_centre) / prior_sd)[on_residual] for look in looks]),
+    )
 
 
 class Stored(NamedTuple):

@@ -33,6 +33,22 @@ WALL = 1e3
 """Penalty on the square of the distance from levels and grid."""
 
 
+class Ridge(NamedTuple):
+    """How the population that fits best moves from one level to another, per unit of the level.
+
+    Attributes
+    ----------
+    centre, log_sd : Array, shape (effects,)
+        Transformed scale.
+    residual : Array, shape (residual,)
+        In units of the priors.
+    """
+
+    centre: Array
+    log_sd: Array
+    residual: Array
+
+
 class Table(NamedTuple):
     """Stored likelihoods, on levels of the shared parameter of the mechanism.
 
@@ -40,12 +56,13 @@ class Table(NamedTuple):
     ----------
     effects : Array, shape (levels, nodes, patients, effects)
         Nodes on the transformed scale.
-    features : Array, shape (features, levels, nodes, patients)
+    features : Array, shape (levels, features, nodes, patients)
         What the log weight of a node is linear in, see `features_of`.
     level : Array, shape (levels,)
         Evenly spaced, in units of the prior.
     centre, half : Array, shape (residual,)
         Middle and half width of the residual's grid, in units of the priors.
+    ridge : Ridge
     """
 
     effects: Array
@@ -53,6 +70,7 @@ class Table(NamedTuple):
     level: Array
     centre: Array
     half: Array
+    ridge: Ridge
 
 
 def split(model: Model) -> tuple[list[int], list[int]]:
@@ -110,7 +128,7 @@ def shares(level: Array, z: Array) -> Array:
 
 
 def parts(model: Model, table: Table, z: Array) -> tuple[Array, Array, Array]:
-    """Split shared values into the level's and the residual's polynomials; and how far outside."""
+    """Split shared values into level and place on the residual's grid; and how far outside."""
     on_courses, on_residual = split(model)
     place = (z[jnp.array(on_residual, int)] - table.centre) / table.half
     level = z[on_courses[0]] if on_courses else jnp.zeros(())
@@ -118,7 +136,7 @@ def parts(model: Model, table: Table, z: Array) -> tuple[Array, Array, Array]:
     if on_courses:
         inside = jnp.clip(level, table.level[0], table.level[-1])
         far, level = far + (level - inside) ** 2, inside
-    return level, basis_at(jnp.clip(place, -1.0, 1.0)), far
+    return level, place, far
 
 
 def features_of(effects: Array, log_drawn: Array, coefficients: Array) -> Array:
@@ -143,8 +161,9 @@ def features_of(effects: Array, log_drawn: Array, coefficients: Array) -> Array:
     return jnp.concatenate([coefficients, each, -0.5 * each**2, -log_drawn[None]])
 
 
-def log_weights(features: Array, basis: Array, centre: Array, sd: Array) -> Array:
-    """Log weights of nodes under a population, of the shape of one feature."""
+def log_weights(features: Array, place: Array, centre: Array, sd: Array) -> Array:
+    """Log weights of nodes of one level under a population, of the shape of one feature."""
+    basis = basis_at(jnp.clip(place, -1.0, 1.0))
     at = jnp.concatenate([basis, centre * sd**-2, sd**-2, jnp.ones(1)])
     rest = jnp.sum(0.5 * (centre / sd) ** 2 + jnp.log(sd))
     flat = at @ features.reshape(len(at), -1)
@@ -163,8 +182,14 @@ def log_marginal(model: Model, table: Table, z: Array, centre: Array, sd: Array)
     centre, sd : Array, shape (effects,)
         The population, transformed scale.
     """
-    level, basis, far = parts(model, table, z)
-    weights = log_weights(table.features, basis, centre, sd)
+    level, place, far = parts(model, table, z)
+    away = (table.level - level)[:, None]  # each level is asked at the population that goes with it
+    weights = jax.vmap(log_weights)(
+        table.features,
+        place + away * table.ridge.residual / table.half,
+        centre + away * table.ridge.centre,
+        sd * jnp.exp(away * table.ridge.log_sd),
+    )
     heights = jnp.sum(logsumexp(weights, axis=1) - jnp.log(weights.shape[1]), axis=1)
     return shares(table.level, level) @ heights - WALL * far
 
@@ -224,9 +249,9 @@ def chosen_effects(
         Shapes (patients, effects) and (patients,), the effective number of nodes; and how far
         the draw lies outside levels and grid.
     """
-    level, basis, far = parts(model, table, z)
+    level, place, far = parts(model, table, z)
     which = jnp.argmin(jnp.abs(table.level - level))
-    log_weight = log_weights(table.features[:, which], basis, centre, sd)
+    log_weight = log_weights(table.features[which], place, centre, sd)
     rank = jax.random.categorical(key, log_weight, axis=0)
     effects = jnp.take_along_axis(table.effects[which], rank[None, :, None], axis=0)[0]
     weight = jax.nn.softmax(log_weight, axis=0)
