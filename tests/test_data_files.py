@@ -91,6 +91,8 @@ REFUSED = {
     "no parquet": (b"nothing", "s.parquet", r"Parquet needs pyarrow|it is not a Parquet file"),
     "missing column": (PLAIN.replace("size_mm", "SLD_mm"), "s.csv",
                        r"'size_mm' missing; .*'arm'. Rename 'SLD_mm' to 'size_mm'\?"),
+    "column of another name": (PLAIN.replace("size_mm", "SLD"), "s.csv",
+                               r"'size_mm' missing; .*'SLD'.*\. Rename the columns that hold this"),
     "case of a column": (PLAIN.replace("day", "Day"), "s.csv", r"Rename 'Day' to 'day'\?"),
     "several missing": ("a,b\n1,2\n", "s.csv", r"column 'patient_id' and 'day' and 'size_mm' miss"),
     "columns twice": (PLAIN.replace("arm", "size_mm"), "s.csv",

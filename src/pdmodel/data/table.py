@@ -215,9 +215,10 @@ def require_columns(table: Table, required: Iterable[str]) -> None:
         for name in missing
         if (close := get_close_matches(name, by_lower, n=1, cutoff=0.5))
     ]
+    advice = "".join(hints) or " Rename the columns that hold this."
     message = (
         f"column {' and '.join(map(repr, missing))} missing; the columns are "
-        f"{listed(found, most=12)}.{''.join(hints)}"
+        f"{listed(found, most=12)}.{advice}"
     )
     raise unusable("missing-column", message, table.file)
 
