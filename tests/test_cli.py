@@ -504,7 +504,7 @@ There is no residual 'normal'; known are ['lognormal', 'student_t'].
 
 --model stein_fojo
 Drug 'atezolizumab' acts through ['pd1_block'], which mechanism 'stein_fojo' ignores; it answers
-to [].
+to []. It is a curve without drugs: leave them out, and read sizes with --regimen none.
 
 --arm mono
 One patient cannot tell how patients differ; fit it alone with pooling='none' (on the command
@@ -860,7 +860,7 @@ Arm 'none' stands twice; give each its own name.
 
 --model stein_fojo --arm ipilimumab -o t
 Drug 'ipilimumab' acts through ['ctla4_block'], which mechanism 'stein_fojo' ignores; it answers
-to [].
+to []. It is a curve without drugs: leave them out, and read sizes with --regimen none.
 
 run --arm none -o run --overwrite
 The folder run holds other things; choose another with -o.

@@ -43,8 +43,7 @@ class Model:
             if ignored := sorted(set(drug.actions) - set(self.mechanism.answers_to)):
                 raise ModelError(
                     f"Drug {drug.name!r} acts through {ignored}, which mechanism "
-                    f"{self.mechanism.name!r} ignores; it answers to "
-                    f"{sorted(self.mechanism.answers_to)}."
+                    f"{self.mechanism.name!r} ignores; {self._answers()}"
                 )
         declared = [q.name for q in (*self.mechanism.parameters, *self.residual.parameters)]
         if twice := sorted({name for name in declared if declared.count(name) > 1}):
@@ -52,6 +51,15 @@ class Model:
                 f"Parameter {twice[0]!r} is declared twice, in mechanism {self.mechanism.name!r} "
                 f"and residual {self.residual.name!r}; rename one."
             )
+
+    def _answers(self) -> str:
+        said = f"it answers to {sorted(self.mechanism.answers_to)}. "
+        if self.mechanism.answers_to:
+            return said + "Choose another mechanism or other drugs."
+        return (
+            said
+            + "It is a curve without drugs: leave them out, and read sizes with --regimen none."
+        )
 
     @cached_property
     def actions(self) -> frozenset[str]:
