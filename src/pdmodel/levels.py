@@ -34,14 +34,14 @@ UPPER = 25.0
 """The profile counts down to so many nats from its top."""
 REACH, WIDEST = 4.5, 1.0
 """The levels reach so many sds of the profile to each side; the widest sd, in prior sds."""
-TRIES, CENTRED = 4, 0.25
-"""How often it is laid at most; anew while the mode is farther from its middle, in half widths."""
 NEGLIGIBLE = 60.0
 """Log-likelihoods so far below a patient's best are not followed any further."""
 FIRST = 1.0
 """Half width of the first grid of the residual's parameters, in prior sds."""
 FAR, FARTHEST = 5.5, 2.4
 """Half width of the last: in posterior sds, but no more than so many prior sds."""
+TRIES, CENTRED = 4, 0.25
+"""Grids at most; a new one while the mode is farther from the middle, in half widths."""
 
 
 def log_marginals(weighed: Weighed) -> Array:
