@@ -1,0 +1,1 @@
+"""Contenders of the solver benchmark: other integrators on the same patients."""

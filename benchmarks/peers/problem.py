@@ -1,0 +1,187 @@
+"""The equations, patients and doses that every contender is given, as plain arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+import pdmodel as pdm
+from pdmodel.units import HOURS_PER_DAY
+
+SENSITIVE = ("growth", "kill", "waning")
+"""Parameters whose sensitivities need equations; that of baseline is one over it."""
+NAMES = (
+    *SENSITIVE, "exhaustion", "exhausted_ratio", "reinvigoration", "loss", "block",
+    "antigen_half", "fixed_fraction", "tissue_ratio", "half_occupancy", "baseline",
+)  # fmt: skip
+"""Columns of `Problem.table`, in the order in which rates.h names them."""
+LOG_BURDEN_LIMIT = 60.0
+
+
+class Pieces(NamedTuple):
+    """Concentration ``level + moving @ exp(-decay (day - edge))`` up to the next edge.
+
+    Edges are the start, day 0 (where waning begins), and starts and ends of infusions before the
+    last scan; padding lies beyond any scan.
+    """
+
+    edge: np.ndarray
+    """Days, (patients, edges)."""
+    count: np.ndarray
+    """Edges of each patient, (patients,)."""
+    level: np.ndarray
+    """mg/L, (patients, edges)."""
+    moving: np.ndarray
+    """mg/L, (patients, edges, 2)."""
+    decay: np.ndarray
+    """1/day, (2,)."""
+
+
+FAR = 1e9
+"""A day beyond every scan."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Patients to be solved, padded to the same number of scans and doses.
+
+    Attributes
+    ----------
+    start : (P,) ndarray
+        Day of the first scan, on which each course begins.
+    day : (P, V) ndarray
+        Days of the scans, rising; padding repeats the last.
+    visits : (P,) ndarray of int
+    dose_start, dose_mg, dose_length : (P, D) ndarray
+        Days, mg and days of the infusions; padding is 0 mg on a day beyond every scan.
+    doses : (P,) ndarray of int
+    parameters : dict of str to (P,) ndarray
+        Every parameter, constants included, natural scale.
+    clearance, central_volume, intercompartmental, peripheral_volume : float
+        CL (L/day), V1 (L), Q (L/day) and V2 (L).
+    """
+
+    start: np.ndarray
+    day: np.ndarray
+    visits: np.ndarray
+    dose_start: np.ndarray
+    dose_mg: np.ndarray
+    dose_length: np.ndarray
+    doses: np.ndarray
+    parameters: dict[str, np.ndarray]
+    clearance: float
+    central_volume: float
+    intercompartmental: float
+    peripheral_volume: float
+
+    @property
+    def patients(self) -> int:
+        """Number of patients."""
+        return len(self.start)
+
+    @property
+    def visible(self) -> np.ndarray:
+        """Whether there is a scan, (P, V); False for padding."""
+        return np.arange(self.day.shape[1]) < self.visits[:, None]
+
+    @cached_property
+    def last(self) -> np.ndarray:
+        """Day of the last scan, (P,)."""
+        return np.take_along_axis(self.day, self.visits[:, None] - 1, axis=1)[:, 0]
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """Parameters side by side, (P, names)."""
+        return np.stack([self.parameters[name] for name in NAMES], axis=1)
+
+    @cached_property
+    def cut(self) -> "Pieces":
+        """What `pieces` finds, kept."""
+        return pieces(self)
+
+    def only(self, which: np.ndarray) -> "Problem":
+        """Keep some patients, by index."""
+        rows = {name: getattr(self, name)[which] for name in ROWS}
+        some = {name: value[which] for name, value in self.parameters.items()}
+        return replace(self, parameters=some, **rows)
+
+
+ROWS = ("start", "day", "visits", "dose_start", "dose_mg", "dose_length", "doses")
+
+
+def from_cohort(model: pdm.Model, cohort: pdm.Cohort, values: Mapping[str, np.ndarray]) -> Problem:
+    """Take over patients and the values of the free parameters, each of shape (patients,)."""
+    people, (drug,) = list(cohort), model.drugs
+    pk = drug.pharmacokinetics
+    given = [patient.regimens[drug.name] for patient in people]
+    known = {q.name: q.typical for q in drug.parameters} | model.constants | dict(values)
+    size = (len(people),)
+    doses = {"dose_start": ("start", FAR), "dose_mg": ("amount", 0.0)}
+    doses |= {"dose_length": ("duration", 1.0 / HOURS_PER_DAY)}
+    return Problem(
+        start=np.array([patient.start_day for patient in people]),
+        day=_padded([patient.day for patient in people]),
+        visits=np.array([len(patient.day) for patient in people]),
+        doses=np.array([len(one) for one in given]),
+        parameters={n: np.broadcast_to(np.asarray(known[n], float), size).copy() for n in NAMES},
+        clearance=pk.clearance,
+        central_volume=pk.central_volume,
+        intercompartmental=pk.intercompartmental,
+        peripheral_volume=pk.peripheral_volume,
+        **{
+            name: _padded([getattr(one, column) for one in given], fill)
+            for name, (column, fill) in doses.items()
+        },
+    )
+
+
+def _padded(rows: list[np.ndarray], fill: float | None = None) -> np.ndarray:
+    longest = max(len(row) for row in rows)
+    return np.array([
+        np.pad(row, (0, longest - len(row)), constant_values=row[-1] if fill is None else fill)
+        for row in rows
+    ])  # fmt: skip
+
+
+def modes(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Decay of the fast and the slow exponential, 1/day, and their parts of a bolus, 1/L."""
+    k10 = problem.clearance / problem.central_volume
+    k12 = problem.intercompartmental / problem.central_volume
+    k21 = problem.intercompartmental / problem.peripheral_volume
+    fast, slow = np.sort(np.roots([1.0, -(k10 + k12 + k21), k10 * k21]))[::-1]
+    parts = np.array([fast - k21, k21 - slow]) / (fast - slow)
+    return np.array([fast, slow]), parts / problem.central_volume
+
+
+def pieces(problem: Problem) -> Pieces:
+    """Lay out the concentrations between the starts and ends of infusions, in closed form."""
+    decay, share = modes(problem)
+    begin, length = problem.dose_start, problem.dose_length
+    end = begin + length
+    edge = np.concatenate([problem.start[:, None], 0.0 * problem.start[:, None], begin, end], 1)
+    used = (edge >= problem.start[:, None]) & (edge < problem.last[:, None])
+    edge = np.sort(np.where(used, edge, FAR), axis=1)
+    again = np.concatenate([np.zeros((len(edge), 1), bool), np.diff(edge, axis=1) <= 0.0], 1)
+    edge = np.sort(np.where(again, FAR, edge), axis=1)
+    count = np.sum(edge < FAR, axis=1)
+    edge = edge[:, : count.max() + 1]
+    at, dose = edge[:, :, None], np.s_[:, None, :]
+    begun = begin[dose] <= at
+    pace = np.where(begun, problem.dose_mg[dose] / length[dose], 0.0)  # mg/day
+    on = np.sum(np.where(end[dose] > at, pace, 0.0), axis=2)
+    during = np.clip(at - begin[dose], 0.0, length[dose])
+    since = np.where(begun, at - begin[dose] - during, 0.0)
+    held = [
+        np.sum(pace / k * -np.expm1(-k * during) * np.exp(-k * since), axis=2) for k in decay
+    ]  # mg, each mode by itself
+    steady = on[:, :, None] / decay
+    moving = share * (np.stack(held, axis=-1) - steady)
+    return Pieces(edge, count, np.sum(share * steady, axis=-1), moving, decay)
+
+
+def weights(problem: Problem) -> np.ndarray:
+    """Weight of each log size in the scalar whose gradient is taken, (P, V); 0 for padding."""
+    some = np.random.default_rng(3).normal(size=problem.day.shape)
+    return np.where(problem.visible, some, 0.0)
