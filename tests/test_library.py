@@ -17,7 +17,7 @@ DRUGS, MECHANISMS = names("drug"), names("mechanism")
 
 
 def test_names_are_listed():
-    assert {"atezolizumab", "ipilimumab"} <= set(DRUGS)
+    assert {"atezolizumab", "ipilimumab", "nivolumab", "pembrolizumab"} <= set(DRUGS)
     assert {"exhaustion", "stein_fojo"} <= set(MECHANISMS)
     assert list(DRUGS) == sorted(DRUGS)
 
@@ -28,12 +28,16 @@ def test_every_drug_has_its_file_s_name_sources_and_a_label_that_can_be_read(nam
     assert isinstance(one, Drug)
     assert one.name == name
     assert one.about
-    assert one.pharmacokinetics.source
-    assert one.pharmacokinetics.population
+    for population in one.populations:
+        assert "10." in population.source  # a DOI
+        assert population.typical().source == population.source
+        assert f"{population.patients} patients" in population.typical().population
+    assert len({population.name for population in one.populations}) == len(one.populations)
     assert labelled()[name] == one.labelled
     for text in one.labelled:
         assert parse_schedule(f"{name} {text}").drug == name
-    assert parse_schedule(name, labelled=labelled()).amount_mg > 0
+    alone = parse_schedule(name, labelled=labelled())
+    assert alone == parse_schedule(f"{name} {one.labelled[0]}")
 
 
 @pytest.mark.parametrize("name", DRUGS)
