@@ -1,6 +1,7 @@
 """The equations, patients and doses that every contender is given, as plain arrays."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -185,3 +186,17 @@ def weights(problem: Problem) -> np.ndarray:
     """Weight of each log size in the scalar whose gradient is taken, (P, V); 0 for padding."""
     some = np.random.default_rng(3).normal(size=problem.day.shape)
     return np.where(problem.visible, some, 0.0)
+
+
+def seconds_of(run: Callable[[], object], repeats: int) -> np.ndarray:
+    """Processor time of each repeat in seconds, sorted; a first run is not counted.
+
+    Processor time is that of the clock on a quiet core, and less disturbed on a busy one.
+    """
+    run()
+    seconds = []
+    for _ in range(repeats):
+        began = time.process_time()
+        run()
+        seconds.append(time.process_time() - began)
+    return np.sort(seconds)

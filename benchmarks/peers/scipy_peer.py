@@ -1,12 +1,12 @@
 """SciPy with the right-hand side in NumPy: as a user would write it, and as the exact reference."""
 
-import time
 from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
-from peers.problem import FAR, LOG_BURDEN_LIMIT, SENSITIVE, Problem
 from scipy.integrate import solve_ivp
+
+from peers.problem import FAR, LOG_BURDEN_LIMIT, Problem, seconds_of
 
 METHOD = "LSODA"
 EXACT = 1e-12
@@ -152,12 +152,6 @@ def timed(
     problem: Problem, rtol: float, *, sensitivities: bool, repeats: int, method: str = METHOD
 ) -> np.ndarray:
     """Seconds of each repeat, sorted."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        solve(problem, rtol, sensitivities=sensitivities, method=method)
-        seconds.append(time.perf_counter() - began)
-    return np.sort(seconds)
-
-
-assert len(SENSITIVE) == 3
+    return seconds_of(
+        lambda: solve(problem, rtol, sensitivities=sensitivities, method=method), repeats
+    )
