@@ -13,7 +13,7 @@ HALF_CTLA4_BLOCK = half_occupancy(
 
 SANGHAVI_2020 = PopulationModel(
     name="Sanghavi 2020",
-    source="doi:10.1002/psp4.12477",
+    source="doi:10.1002/psp4.12477, as transcribed in nlmixr2lib",
     patients=3411,
     disease="melanoma, lung and renal cell carcinoma and other solid tumors, monotherapy or with "
     "nivolumab",
