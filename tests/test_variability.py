@@ -300,6 +300,8 @@ def test_a_linear_change_of_clearance_is_followed_to_a_tenth_of_a_percent():
 WRONG = {
     "parameter": ({"effects": (Effect(("volume",), "power", {"weight": 1.0}),)},
                   r"Nobody 2000 has parameters \['volume'\]; known are \['clearance'"),
+    "no value": ({"etas": {"Emax": Eta(("emax",), 0.1, "natural")}},
+                 r"has no value of \['emax'\]; give what was published"),
     "value": ({"values": {CL: 0.2, "speed": 1.0}}, r"has parameters \['speed'\]"),
     "covariate": ({"effects": (Effect((CL,), "power", {"height": 1.0}),)},
                   r"has covariates \['height'\]; known are \['weight'"),

@@ -6,7 +6,7 @@ A patient's parameter is the published value, times the effects of covariates, t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import jax
@@ -97,6 +97,8 @@ class PopulationModel:
         moved = [name for one in (*self.effects, *self.etas.values()) for name in one.on]
         if unknown := sorted({*moved, *self.values} - set(NAMES)):
             raise ModelError(f"{self.name} has parameters {unknown}; known are {list(NAMES)}.")
+        if lost := sorted({CL, V1, Q, V2, *moved} - set(self.values)):
+            raise ModelError(f"{self.name} has no value of {lost}; give what was published.")
         if unknown := sorted({*self._used, *self.reference} - set(COVARIATES)):
             raise ModelError(f"{self.name} has covariates {unknown}; known are {[*COVARIATES]}.")
         numbers = [name for name in self._used if not COVARIATES[name].binary]
@@ -183,15 +185,13 @@ class PopulationModel:
                 raise OptionError(f"Covariate {name!r} has shape {np.shape(x)} for {n} patients.")
         found = {k: np.full(n, x) for k, x in self._predicted(covariates or {}).items()}
         if self.etas:
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(
-                key_of(seed, "pharmacokinetics", self.name), jnp.arange(n)
-            )
-            z = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (len(self.etas),)))(keys))
+            key = key_of(seed, "pharmacokinetics", self.name)
+            z = np.asarray(_standard(key, jnp.arange(n), len(self.etas)))
             effects = (z @ np.linalg.cholesky(self.omega).T).T
             for one, eta in zip(self.etas.values(), effects, strict=True):
                 for name in one.on:
-                    moved = found[name] * np.exp(eta) if one.scale == "log" else found[name] + eta
-                    found[name] = moved
+                    x = found[name]
+                    found[name] = x * np.exp(eta) if one.scale == "log" else x + eta
         return self._followed(found)
 
     def _predicted(self, covariates: Covariates) -> dict[str, np.ndarray]:
@@ -199,14 +199,10 @@ class PopulationModel:
         at = checked(covariates, self.covariates, self.name)
         found = {name: np.asarray(value, np.float64) for name, value in self.values.items()}
         for one in self.effects:
-            for covariate, reference in self.covariates.items():
-                if covariate not in one.sizes:
-                    continue
-                factor = one.of(covariate, at[covariate], reference)
+            for covariate in one.sizes:
+                by = one.of(covariate, at[covariate], self.covariates[covariate])
                 for name in one.on:
-                    found[name] = (
-                        found[name] + factor if one.form == "shift" else found[name] * factor
-                    )
+                    found[name] = found[name] + by if one.form == "shift" else found[name] * by
         return found
 
     def _followed(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -223,3 +219,9 @@ class PopulationModel:
             source=self.source,
             population=self.population,
         )
+
+
+@partial(jax.jit, static_argnums=2)
+def _standard(key: jax.Array, index: jax.Array, count: int) -> jax.Array:
+    """Draw standard normals, (patients, count), each patient's by its own number."""
+    return jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (count,)))(index)
