@@ -161,8 +161,9 @@ def pieces(problem: Problem) -> Pieces:
     decay, share = modes(problem)
     begin, length = problem.dose_start, problem.dose_length
     end = begin + length
-    edge = np.concatenate([problem.start[:, None], 0.0 * problem.start[:, None], begin, end], 1)
-    used = (edge >= problem.start[:, None]) & (edge < problem.last[:, None])
+    start = problem.start[:, None]
+    edge = np.concatenate([start, 0.0 * start, begin, end, np.full_like(start, FAR)], axis=1)
+    used = (edge >= start) & (edge < problem.last[:, None])
     edge = np.sort(np.where(used, edge, FAR), axis=1)
     again = np.concatenate([np.zeros((len(edge), 1), bool), np.diff(edge, axis=1) <= 0.0], 1)
     edge = np.sort(np.where(again, FAR, edge), axis=1)
