@@ -1,112 +1,20 @@
-"""What was given, or is planned to be given: infusions of a drug, and schedules in words."""
+"""What is planned to be given: schedules in words, and the doses that they come to."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from pdmodel.errors import DoseError
+from pdmodel.regimen import Regimen
 from pdmodel.units import HOURS_PER_DAY, MINUTES_PER_DAY
 
 USUAL_DURATION_DAY = 1.0 / HOURS_PER_DAY
 """Infusions last 60 min where nothing else is said."""
 
 EXAMPLE = "'atezolizumab 1200 mg q3w', or 'ipilimumab 240 mg q3w x4 30 min from day 21'"
-
-
-@dataclass(frozen=True, eq=False)
-class Regimen:
-    """Infusions of one drug, in order of time; equal to another if all its doses are.
-
-    Attributes
-    ----------
-    start, amount, duration : (doses,) ndarray
-        Day on which each begins, rising; its mg; how many days it lasts, 0 for a bolus. Read-only.
-    """
-
-    start: NDArray[np.float64]
-    amount: NDArray[np.float64]
-    duration: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        columns = {name: _column(name, getattr(self, name)) for name in self.__match_args__}
-        _check_doses(**columns)
-        order = np.lexsort([*columns.values()][::-1])
-        for name, column in columns.items():
-            ordered = column[order] + 0.0  # no negative zero
-            ordered.flags.writeable = False
-            object.__setattr__(self, name, ordered)
-
-    @classmethod
-    def none(cls) -> "Regimen":
-        """Return a regimen without a dose."""
-        return cls(np.zeros(0), np.zeros(0), np.zeros(0))
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Regimen) and np.array_equal(self._columns, other._columns)
-
-    def __hash__(self) -> int:
-        return hash(self._columns.tobytes())
-
-    def __add__(self, other: "Regimen") -> "Regimen":
-        """Merge the doses of two regimens of one drug."""
-        return Regimen(*np.hstack([self._columns, other._columns]))
-
-    def until(self, day: float) -> "Regimen":
-        """Drop the doses that begin after `day`; one that begins on it stays."""
-        return Regimen(*self._columns[:, self.start <= day])
-
-    def shifted(self, days: float) -> "Regimen":
-        """Give every dose `days` later (earlier if negative)."""
-        return replace(self, start=self.start + days)
-
-    @property
-    def total_mg(self) -> float:
-        """Sum of all doses, mg."""
-        return float(self.amount.sum())
-
-    @property
-    def _columns(self) -> NDArray[np.float64]:
-        return np.stack([self.start, self.amount, self.duration])
-
-
-def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        column = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DoseError(f"Doses have a {name} that is not a number ({error}).") from None
-    if column.ndim != 1:
-        raise DoseError(
-            f"Doses have a {name} of shape {column.shape}; give a list with one number a dose."
-        )
-    return column
-
-
-def _check_doses(start: np.ndarray, amount: np.ndarray, duration: np.ndarray) -> None:
-    if not len(start) == len(amount) == len(duration):
-        raise DoseError(
-            f"Doses have {len(start)} starts, {len(amount)} amounts and {len(duration)} "
-            "durations; give one of each for every dose."
-        )
-    for what, unit, column, lowest in (
-        ("start", "day", start, -np.inf),
-        ("amount", "mg", amount, 0.0),
-        ("duration", "day", duration, 0.0),
-    ):
-        bad = np.flatnonzero(~(np.isfinite(column) & (column >= lowest)))
-        if bad.size:
-            first = bad[0]
-            rule = "finite" if lowest < 0 else "finite and >= 0"
-            raise DoseError(
-                f"Dose {first + 1} of {len(start)} (day {start[first]:g}) has {what} "
-                f"{column[first]:g} {unit}. It must be {rule}; correct or drop this dose."
-            )
 
 
 @dataclass(frozen=True)
