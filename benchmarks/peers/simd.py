@@ -9,7 +9,13 @@ from peers import native
 from peers.problem import FAR, Pieces, Problem, modes, seconds_of
 
 SOURCE = "simd.cpp"
-FLAGS = ("-std=c++17", "-ffast-math", "-fno-finite-math-only", "-fno-associative-math", "-Wno-psabi")
+FLAGS = (
+    "-std=c++17",
+    "-ffast-math",
+    "-fno-finite-math-only",
+    "-fno-associative-math",
+    "-Wno-psabi",
+)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
