@@ -114,6 +114,46 @@ def test_impossible_doses_are_refused(columns, message):
         Regimen(*columns)
 
 
+def test_steady_states_and_resets_are_part_of_a_regimen():
+    r = Regimen([21, 0], [2, 1], [0, 0], [7, 0], resets=[30, 10, 10])
+    np.testing.assert_array_equal(r.interval, [0, 7])
+    np.testing.assert_array_equal(r.resets, [10, 30])
+    assert r != replace(r, interval=[0, 0])
+    assert r != replace(r, resets=[10])
+    assert r.signature != replace(r, resets=[10]).signature
+    assert hash(r) == hash(replace(r, resets=[10, 30]))
+    assert r.until(10) == Regimen([0], [1], [0], resets=[10])
+    assert r.until(21) == Regimen([0, 21], [1, 2], [0, 0], [0, 7], resets=[10])
+    assert r.shifted(-5) == Regimen([-5, 16], [1, 2], [0, 0], [0, 7], resets=[5, 25])
+    both = r + Regimen([1], [1], [1], resets=[10, 40])
+    assert both == Regimen([0, 1, 21], [1, 1, 2], [0, 1, 0], [0, 0, 7], resets=[10, 30, 40])
+    assert both.total_mg == 4
+    # four numbers of a dose are not four resets
+    assert Regimen([1], [2], [3], [4]) != Regimen([], [], [], resets=[1, 2, 3, 4])
+    assert Regimen([0], [1], [0], resets=[-0.0]) == Regimen([0], [1], [0], resets=[0.0])
+
+
+def test_edges_are_where_a_concentration_jumps_or_bends():
+    r = Regimen([0, 40], [1, 1], [0.5, 17], [0, 7], resets=[20])
+    np.testing.assert_array_equal(r.edges, [0, 0.5, 20, 40, 43, 50, 57])
+    assert len(Regimen.none().edges) == 0
+    np.testing.assert_array_equal(Regimen([0], [1], [14], [7]).edges, [0, 7, 14])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interval": [0, -7]}, r"Dose 2 of 2 \(day 21\) has interval -7 day. .*>= 0; correct"),
+        ({"interval": [7]}, r"2 doses have 1 intervals; give one for every dose, 0 where"),
+        ({"resets": [0, np.nan]}, r"Resets are on days \[ 0. nan\]; give a list of finite days"),
+        ({"resets": 3}, r"Resets are on days 3"),
+    ],
+)
+def test_impossible_steady_states_and_resets_are_refused(change, message):
+    with pytest.raises(DoseError, match=message):
+        replace(Regimen([0, 21], [1, 1], [0, 0]), **change)
+
+
 def test_zero_amounts_and_durations_are_fine():
     assert Regimen([0], [0], [0]).total_mg == 0
 

@@ -62,10 +62,11 @@ def solve(model: TwoCompartment):
 def segments(regimen: Regimen, time: np.ndarray):
     """Walk through time: (day, mg pushed on it, next day, mg/day until then)."""
     ends = regimen.start + regimen.duration
-    edges = np.unique(np.concatenate([regimen.start, ends, time]))
+    edges = np.unique(np.concatenate([regimen.start, ends, regimen.resets, time]))
     for day, after in pairwise([*edges, edges[-1] + 1]):
         pushed = regimen.amount[(regimen.start == day) & (regimen.duration == 0)].sum()
-        on = (regimen.start <= day) & (after <= ends)
+        emptied = regimen.resets[regimen.resets <= day].max(initial=-np.inf)
+        on = (emptied <= regimen.start) & (regimen.start <= day) & (after <= ends)
         yield day, pushed, after, (regimen.amount[on] / regimen.duration[on]).sum()
 
 
@@ -88,14 +89,18 @@ def by_matrix_exponential(model: TwoCompartment, regimen: Regimen, time: np.ndar
 
 def by_ode_solver(model: TwoCompartment, regimen: Regimen, time: np.ndarray) -> np.ndarray:
     amounts, found, first = np.zeros(2), {}, regimen.start[0]
+    settled = regimen.start[regimen.interval > 0].min(initial=np.inf)
 
     def slope(day, amounts, rate):
         power = max(day - first, 0.0) ** model.hill
-        effect = model.emax * power / (model.t50**model.hill + power)
+        share = 1.0 if segment >= settled else power / (model.t50**model.hill + power)
+        effect = model.emax * share
         return matrix(model, model.clearance * np.exp(effect)) @ amounts + [rate, 0.0]
 
-    for day, pushed, after, rate in segments(regimen, time):
-        amounts = np.add(amounts, [pushed, 0.0])
+    segment = -np.inf
+    for segment, pushed, after, rate in segments(regimen, time):
+        day = segment
+        amounts = np.add(amounts * (day not in regimen.resets), [pushed, 0.0])
         found[day] = amounts[0] / model.central_volume
         amounts = solve_ivp(
             slope, (day, after), amounts, "DOP853", rtol=1e-12, atol=1e-13, args=(rate,)
@@ -156,6 +161,64 @@ def test_varying_clearance_equals_an_ode_solver_over_two_years(name):
     few = [0, 5, 27]
     alone = [model.concentration(regimen, days[[i]])[0] for i in few]
     np.testing.assert_allclose(alone, expected[few], rtol=1e-5, atol=1e-9)
+
+
+RESET = {
+    "empty body": Regimen([0, 21], [350, 350], [1 / 48, 0], resets=[63]),
+    "running infusion": Regimen([0, 40, 70], [350, 350, 100], [0, 30, 5], resets=[50]),
+    "dose of the day": Regimen([0, 21, 42], [350, 350, 100], [1 / 48, 0, 1], resets=[21, 42, 90]),
+    "before and after all": Regimen([0, 21], [350, 350], [0, 1], resets=[-5, 300]),
+}
+
+
+@pytest.mark.parametrize("name", RESET)
+def test_resets_under_varying_clearance_equal_an_ode_solver(name):
+    regimen = RESET[name]
+    days = np.unique(np.append(np.linspace(0, 320, 41), regimen.edges))
+    expected = by_ode_solver(CEMIPLIMAB, regimen, days)
+    found = CEMIPLIMAB.concentration(regimen, days)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("duration", [0.0, 1 / 48, 30.0])
+def test_at_steady_state_clearance_is_at_its_limit(duration):
+    regimen = Regimen([0, 21], [350, 350], [duration] * 2, [21, 0])
+    limit = replace(CEMIPLIMAB, clearance=CEMIPLIMAB.clearance * np.exp(CEMIPLIMAB.emax), emax=0.0)
+    days = np.linspace(-5, 500, 102)
+    np.testing.assert_allclose(
+        CEMIPLIMAB.concentration(regimen, days), limit.concentration(regimen, days), rtol=1e-9
+    )
+    # as after treatment for eleven years
+    many = Schedule("drug", 350.0, 21, duration, start_day=-4200).regimen(21)
+    late = days[days > 0]
+    np.testing.assert_allclose(
+        CEMIPLIMAB.concentration(many, late), limit.concentration(regimen, late), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("resets", [[], [100.0]])
+@pytest.mark.parametrize("duration", [0.0, 30.0])
+def test_a_steady_state_after_other_doses_equals_an_ode_solver(duration, resets):
+    doses = [0, 21, 100, 121], [350, 350, 200, 200], [0, 1, duration, duration], [0, 0, 21, 0]
+    regimen = Regimen(*doses, resets=resets)
+    limit = replace(CEMIPLIMAB, clearance=CEMIPLIMAB.clearance * np.exp(CEMIPLIMAB.emax), emax=0.0)
+    days = np.concatenate([np.linspace(0, 300, 31), [100.0, 121.0, 130.5]])
+    steady, listed = (
+        limit.concentration(Regimen([100], [200], [duration], [every]), days) for every in (21, 0)
+    )
+    expected = by_ode_solver(CEMIPLIMAB, regimen, days) + np.asarray(steady - listed)
+    found = CEMIPLIMAB.concentration(regimen, days)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_varying_clearance_without_a_loss_where_resets_are_padded():
+    regimen = words("350 mg q3w", 100)
+    with_reset = replace(regimen, resets=[-50.0])
+    days = np.linspace(-60, 300, 50)
+    np.testing.assert_allclose(
+        CEMIPLIMAB.concentration(with_reset, days), CEMIPLIMAB.concentration(regimen, days),
+        rtol=1e-6,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(5))
