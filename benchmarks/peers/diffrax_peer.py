@@ -117,6 +117,7 @@ class Prepared:
         return jnp.log(known["baseline"]) * row["weight"].sum() + row["weight"] @ log_burden / 3.0
 
     def value(self, free: dict, known: dict, rows: dict) -> jax.Array:
+        """Sum over patients."""
         return jnp.sum(self.everyone(self.scalar, free, known, rows))
 
     def value_and_gradient(self, free: dict, known: dict, rows: dict) -> tuple[jax.Array, dict]:
