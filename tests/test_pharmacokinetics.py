@@ -15,6 +15,7 @@ from scipy.linalg import expm
 from pdmodel.clearance import Sigmoid, followed, sigmoid_clearance
 from pdmodel.dosing import Schedule, parse_schedule
 from pdmodel.errors import DoseError, ModelError
+from pdmodel.library import drug, labelled
 from pdmodel.modes import modes
 from pdmodel.pharmacokinetics import TwoCompartment
 from pdmodel.regimen import Regimen
@@ -161,6 +162,17 @@ def test_varying_clearance_equals_an_ode_solver_over_two_years(name):
     few = [0, 5, 27]
     alone = [model.concentration(regimen, days[[i]])[0] for i in few]
     np.testing.assert_allclose(alone, expected[few], rtol=1e-5, atol=1e-9)
+
+
+LABELLED = [name for name in labelled() if drug(name).pharmacokinetics.varies]
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_drugs_of_the_library_equal_an_ode_solver(name):
+    model, regimen = drug(name).pharmacokinetics, words(labelled()[name][0], 365)
+    days = np.sort(np.append(np.random.default_rng(0).uniform(0, 365, 15), regimen.start[:3]))
+    expected = by_ode_solver(model, regimen, days)
+    np.testing.assert_allclose(model.concentration(regimen, days), expected, rtol=1e-5, atol=1e-9)
 
 
 RESET = {

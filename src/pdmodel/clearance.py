@@ -60,7 +60,7 @@ def followed(time: Array, doses: Doses, change: Sigmoid, volume: Number, out: Nu
              back: Number) -> Array:  # fmt: skip
     """Follow the doses under a clearance that changes, with one peripheral compartment.
 
-    Fourth-order steps between dose edges and 255 further points; within 5e-6 of an exact solution
+    Fourth-order steps between dose edges and 255 further points; within 7e-6 of an exact solution
     for labelled regimens of antibodies over two years, 2e-5 over five.
 
     Parameters
