@@ -89,6 +89,6 @@ def _by_hand(cohort: Cohort, divergences: int = 0, chains: int = 2, draws: int =
                                     {name: ("obs", x) for name, x in scans.items()}),
     }  # fmt: skip
     options = {"pooling": "partial", "method": "nuts", "seed": 1, "chains": chains, "warmup": 20,
-               "draws": draws, "max_depth": 8, "longest_step": 10.5}  # fmt: skip
+               "draws": draws, "max_depth": 8, "accuracy": "draft"}  # fmt: skip
     manifest = {"options": options, "failed_solves": {"posterior": "0 of 1"}, "seconds": {"fit": 1}}
     return Fit(model, cohort, xr.DataTree.from_dict(groups), manifest)

@@ -70,7 +70,7 @@ def a_fit(spoil=lambda values, stats: None, *, chains=4, draws=1000, pooling="pa
         "sample_stats": group(stats, {}),
     }
     manifest = {
-        "options": {"pooling": pooling, "max_depth": 8, "longest_step": 10.5},
+        "options": {"pooling": pooling, "max_depth": 8, "accuracy": "draft"},
         "failed_solves": {"posterior": f"{failed} of {chains * draws}"},
     }
     return Fit(MODEL, COHORT, xr.DataTree.from_dict(groups), manifest)

@@ -59,7 +59,7 @@ def prior_fit(cohort):
     }
     options = {
         "pooling": "partial", "method": "nuts", "seed": 1, "chains": CHAINS, "warmup": 20,
-        "draws": DRAWS, "target_accept": 0.85, "max_depth": 8, "longest_step": 10.5,
+        "draws": DRAWS, "target_accept": 0.85, "max_depth": 8, "accuracy": "draft",
     }  # fmt: skip
     manifest = {"options": options, "failed_solves": {"posterior": "0 of 1", "prior": "0 of 1"}}
     manifest |= {"seconds": {"fit": 1.0, "likelihood": 1.0}}

@@ -94,7 +94,7 @@ def a_fit(pooling="partial", patients=PATIENTS):
         }
     )
     manifest = {
-        "options": {"pooling": pooling, "max_depth": 8, "longest_step": 10.5},
+        "options": {"pooling": pooling, "max_depth": 8, "accuracy": "draft"},
         "failed_solves": {"posterior": "0 of 320"},
     }
     return Fit(MODEL, cohort, tree, manifest)

@@ -66,7 +66,7 @@ def a_fit(cohort=COHORT, kill=0.0, growth=None):
     )  # fmt: skip
     posterior = xr.Dataset({k: (dims[: v.ndim], v) for k, v in values.items()})
     tree = xr.DataTree.from_dict({"posterior": posterior, "observed_data": seen})
-    return Fit(MODEL, cohort, tree, {"options": {"pooling": "partial", "longest_step": 5.25}})
+    return Fit(MODEL, cohort, tree, {"options": {"pooling": "partial", "accuracy": "draft"}})
 
 
 FIT = a_fit()

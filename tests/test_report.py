@@ -137,7 +137,7 @@ def a_fit(pooling="partial", patients=PATIENTS, **more):
         "observed_data": xr.Dataset(seen, scans),
     }
     manifest = {
-        "options": {"pooling": pooling, "max_depth": 8, "longest_step": 10.5, "seed": 11},
+        "options": {"pooling": pooling, "max_depth": 8, "accuracy": "draft", "seed": 11},
         "failed_solves": {"posterior": "0 of 160"},
         "sha256": {"cohort.json": "abc123"},
         "machine": "a machine",

@@ -85,7 +85,7 @@ def a_fit(courses, patients, spoil=lambda values, stats: None, other=SHRINKS, sh
         for name, group in (("posterior", values), ("sample_stats", stats))
     }
     manifest = {
-        "options": {"pooling": "partial", "max_depth": 8, "longest_step": 10.5},
+        "options": {"pooling": "partial", "max_depth": 8, "accuracy": "draft"},
         "failed_solves": {"posterior": "0 of 2000"},
     }
     return Fit(MODEL, cohort, xr.DataTree.from_dict(groups), manifest)

@@ -45,7 +45,7 @@ def a_fit(pooling="partial"):
                 {"atezolizumab": read_arms(["atezolizumab"], ())[0].schedules[0].regimen(42.0)})
         for name in "ab"
     ]  # fmt: skip
-    manifest = {"options": {"pooling": pooling, "longest_step": 10.5}}
+    manifest = {"options": {"pooling": pooling, "accuracy": "draft"}}
     return Fit(model, Cohort(tuple(who)), xr.DataTree.from_dict({"posterior": posterior}), manifest)
 
 

@@ -1,61 +1,103 @@
-"""The time axis of each patient, laid out once before solving: steps, blockade, and scans to read.
+"""The time axis of each patient, laid out once before solving: cells between doses and scans.
 
-Steps end at every dose and every day that is to be read, and are at most `longest_step` days
-long. On each step an action stands at its exact mean, taken by Gauss quadrature on both sides of
-an infusion's end, so that an hour's infusion needs no steps of its own.
+Within a cell each action is smooth, and stands as a polynomial in time. A short infusion at the
+beginning of a cell is not resolved: what the polynomial gives too much (or too little) there is
+taken off as an impulse, so that an hour's infusion needs no step of its own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import comb
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pdmodel.dosing import Regimen
+from pdmodel.errors import OptionError
 from pdmodel.model import Model
 
-LONGEST_STEP = 5.25
-"""Days; a quarter of a three-week cycle."""
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(5)
+type Accuracy = Literal["draft", "standard", "fine"]
+"""Courses whose log size is within 1e-3, 1e-4 or 1e-6 of the exact one."""
+
+
+class Grid(NamedTuple):
+    """How finely courses are laid out and solved.
+
+    Attributes
+    ----------
+    tolerance : float
+        Error of one step that is allowed, in log size.
+    longest : float
+        Longest cell, days; a cycle of three weeks, or half of it.
+    degree : int
+        Of the polynomials in time.
+    unresolved : float
+        Days; an infusion that ends later than this in its cell ends the cell.
+    """
+
+    tolerance: float
+    longest: float
+    degree: int
+    unresolved: float
+
+
+GRIDS: Mapping[str, Grid] = {
+    "draft": Grid(1e-3, 21.0, 4, 0.125),
+    "standard": Grid(5e-5, 21.0, 4, 0.125),
+    "fine": Grid(2e-7, 10.5, 6, 0.01),
+}
+RAMP = np.polynomial.legendre.leggauss(12)
+GRADED = 4
+"""Power by which nodes crowd at the start of an infusion, where occupancy rises within seconds."""
 SAME_DAY = 1e-9
 
 
 @dataclass(frozen=True)
 class Courses:
-    """Time axes of patients side by side, padded to a common length.
+    """Time axes of patients one after the other.
 
     Attributes
     ----------
-    time : ndarray, shape (patients, steps + 1)
-        Days at which steps begin and end; padding repeats the last.
-    actions : dict of str to ndarray, each of shape (patients, steps)
-        Mean strength of each action on each step.
+    begin, length : ndarray, shape (cells,)
+        Day on which each cell begins, and its length in days.
+    actions : dict of str to ndarray, each of shape (cells, degree + 2)
+        Impulse at the beginning, in days, and coefficients of the powers of the time in the cell
+        as a fraction of its length.
+    slot : ndarray of int, shape (cells,)
+        Number, within the patient, of the record that is made at the end of the cell; -1 for none.
+    first, last : ndarray of int, shape (patients,)
+        Cells of each patient, the last not included.
     read : ndarray of int, shape (patients, visits)
-        Which entry of `time` each visit is; padding repeats the last.
+        Which record each visit is: 0 for the beginning of the course; padding has 0.
     visible : ndarray of bool, shape (patients, visits)
         False for padding.
+    tolerance : float
+        Error of one step that is allowed, in log size.
     """
 
-    time: np.ndarray
+    begin: np.ndarray
+    length: np.ndarray
     actions: Mapping[str, np.ndarray]
+    slot: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
     read: np.ndarray
     visible: np.ndarray
-
-    @property
-    def steps(self) -> np.ndarray:
-        """Number of steps that each patient needs, shape (patients,)."""
-        return self.read.max(axis=1)
+    tolerance: float
 
 
 def breakpoints(
-    start: float, days: np.ndarray, regimens: Mapping[str, Regimen], longest_step: float
+    start: float, days: np.ndarray, regimens: Mapping[str, Regimen], grid: Grid
 ) -> np.ndarray:
-    """Lay out one patient's steps: from `start` over day 0, every dose and day, none too long."""
+    """Lay out one patient's cells: from `start` over day 0, every dose and day, none too long."""
     end = float(days.max(initial=start))
-    starts = [regimen.start for regimen in regimens.values()]
-    edges = np.concatenate([[start, 0.0, end], days, *starts])  # rates may bend on day 0
-    edges = np.unique(edges[(edges >= start) & (edges <= end)])
-    edges = edges[np.concatenate([[True], np.diff(edges) > SAME_DAY])]
-    parts = np.maximum(np.ceil(np.diff(edges) / longest_step - SAME_DAY), 1).astype(int)
+    edges = np.concatenate([[start, 0.0, end], days, *(r.start for r in regimens.values())])
+    edges = _apart(edges, start, end)  # rates may bend on day 0
+    stops = np.concatenate([r.start + r.duration for r in regimens.values()] or [np.zeros(0)])
+    before = edges[np.maximum(np.searchsorted(edges, stops) - 1, 0)]
+    edges = _apart(np.concatenate([edges, stops[stops - before > grid.unresolved]]), start, end)
+    parts = np.maximum(np.ceil(np.diff(edges) / grid.longest - SAME_DAY), 1).astype(int)
     fine = [
         np.linspace(a, b, n, endpoint=False)
         for a, b, n in zip(edges[:-1], edges[1:], parts, strict=True)
@@ -63,23 +105,68 @@ def breakpoints(
     return np.concatenate([*fine, edges[-1:]])
 
 
-def mean_actions(
-    model: Model, regimens: Mapping[str, Regimen], time: np.ndarray
+def _apart(edges: np.ndarray, start: float, end: float) -> np.ndarray:
+    edges = np.unique(edges[(edges >= start) & (edges <= end)])
+    return edges[np.concatenate([[True], np.diff(edges) > SAME_DAY])]
+
+
+def smooth_actions(
+    model: Model, regimens: Mapping[str, Regimen], edges: np.ndarray, grid: Grid
 ) -> dict[str, np.ndarray]:
-    """Average each action over the steps between `time`, exact at doses and infusion ends."""
-    ends = [regimen.start + regimen.duration for regimen in regimens.values()]
-    edges = np.unique(np.concatenate([time, *ends]))
-    edges = edges[(edges >= time[0]) & (edges <= time[-1])]
-    half = np.diff(edges) / 2
-    nodes = (edges[:-1] + half)[:, None] + half[:, None] * NODES
-    strengths = model.strengths(regimens, nodes.ravel())
-    step = np.clip(np.searchsorted(time, nodes[:, 0], side="right") - 1, 0, len(time) - 2)
-    length = np.maximum(np.diff(time), SAME_DAY)
-    means = {}
-    for action, strength in strengths.items():
-        area = (np.reshape(np.asarray(strength), nodes.shape) @ WEIGHTS) * half
-        means[action] = np.bincount(step, area, minlength=len(length)) / length
-    return means
+    """Describe each action on the cells between `edges`: see `Courses.actions`."""
+    a, b = edges[:-1], edges[1:]
+    stops = np.unique(
+        np.concatenate([r.start + np.minimum(r.duration, grid.unresolved) for r in regimens.values()])
+    )
+    last = np.searchsorted(stops, a + grid.unresolved, side="right") - 1
+    rest = np.where(last >= 0, np.clip(stops[np.maximum(last, 0)], a, b), a)
+    short = rest - a > 0.25 * (b - a)  # a cell that is mostly infusion stands at its mean
+    rest = np.where(short, b, rest)
+    half = np.where(short, 0.0, (b - rest) / 2)
+    node, weights = np.polynomial.legendre.leggauss(grid.degree + 3)
+    smooth = rest[:, None] + half[:, None] * (node + 1.0)
+    ramp, weight = _ramps(a, rest)
+    at = model.strengths(regimens, np.concatenate([smooth.ravel(), ramp.ravel()]))
+    skipped = (rest - a) / (b - a)
+    found = {}
+    for action, strength in at.items():
+        values = strength[: smooth.size].reshape(smooth.shape)
+        given = np.sum(strength[smooth.size :].reshape(ramp.shape) * weight, axis=1)
+        power = _powers(values * weights, np.where(short, 0.0, skipped), grid.degree)
+        power = np.where(short[:, None], np.eye(grid.degree + 1)[0] * (given / (b - a))[:, None], power)
+        order = np.arange(1, grid.degree + 2)
+        taken = np.sum(power * skipped[:, None] ** order / order, axis=1) * (b - a)
+        found[action] = np.column_stack([np.where(short, 0.0, taken - given), power])
+    return found
+
+
+def _ramps(a: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights (cells, nodes) over the unresolved beginning of every cell."""
+    node, weight = (RAMP[0] + 1.0) / 2.0, RAMP[1] / 2.0
+    ramp = a[:, None] + (rest - a)[:, None] * node**GRADED
+    return ramp, (rest - a)[:, None] * GRADED * node ** (GRADED - 1) * weight
+
+
+def _powers(weighted: np.ndarray, skipped: np.ndarray, degree: int) -> np.ndarray:
+    """Coefficients of powers of the cell's time, from values at the nodes behind `skipped`."""
+    local = weighted @ _projection(degree)
+    power, stretch = np.zeros_like(local), 1.0 / (1.0 - skipped)
+    for k in range(degree + 1):
+        for j in range(k + 1):
+            power[:, j] += local[:, k] * stretch**k * comb(k, j) * (-skipped) ** (k - j)
+    return power
+
+
+@cache
+def _projection(degree: int) -> np.ndarray:
+    """From weighted values at Gauss nodes to powers of x in [0, 1], (nodes, degree + 1)."""
+    node, _ = np.polynomial.legendre.leggauss(degree + 3)
+    basis = np.polynomial.legendre.legvander(node, degree) * (np.arange(degree + 1) + 0.5)
+    to_power = np.zeros((degree + 1, degree + 1))
+    for k in range(degree + 1):
+        shifted = np.polynomial.Legendre.basis(k, domain=[0.0, 1.0])
+        to_power[k, : k + 1] = shifted.convert(kind=np.polynomial.Polynomial).coef
+    return basis @ to_power
 
 
 def lay_out(
@@ -87,7 +174,7 @@ def lay_out(
     starts: Sequence[float],
     days: Sequence[np.ndarray],
     regimens: Sequence[Mapping[str, Regimen]],
-    longest_step: float = LONGEST_STEP,
+    accuracy: Accuracy = "standard",
 ) -> Courses:
     """Lay out the courses of several patients.
 
@@ -101,40 +188,67 @@ def lay_out(
         Days to be read in each patient, rising, none before the start.
     regimens : sequence of mapping of str to Regimen
         What each patient is given.
-    longest_step : float
-        Days; the accuracy of the solution goes with its square.
+    accuracy : {"draft", "standard", "fine"}
+        The log size is within 1e-3, 1e-4 or 1e-6 of the exact one.
 
     Returns
     -------
     Courses
+        Patients with the same start, days and doses share their cells.
+
+    Raises
+    ------
+    OptionError
+        If there is no such accuracy.
     """
-    times, means, reads = [], [], []
-    known: dict[bytes, dict[str, np.ndarray]] = {}
+    if accuracy not in GRIDS:
+        raise OptionError(f"There is no accuracy {accuracy!r}; choose one of {list(GRIDS)}.")
+    grid = GRIDS[accuracy]
+    known: dict[bytes, int] = {}
+    pieces: list[tuple] = []
+    which = []
     for start, day, given in zip(starts, days, regimens, strict=True):
-        time = breakpoints(start, day, given, longest_step)
-        signature = time.tobytes() + b"".join(
+        signature = np.float64(start).tobytes() + day.tobytes() + b"".join(
             name.encode() + r.start.tobytes() + r.amount.tobytes() + r.duration.tobytes()
             for name, r in given.items()
         )
         if signature not in known:
-            known[signature] = mean_actions(model, given, time) if len(time) > 1 else {}
-        times.append(time)
-        means.append(known[signature])
-        reads.append(np.searchsorted(time, day - SAME_DAY))
-    longest = max(2, *(len(time) for time in times))
-    visits = max(1, *(len(read) for read in reads))
+            known[signature] = len(pieces)
+            pieces.append(_one(model, start, day, given, grid))
+        which.append(known[signature])
+    sizes = np.array([len(piece[0]) - 1 for piece in pieces])
+    ends = np.cumsum(sizes)
+    visits = max(1, 1, *(len(day) for day in days))
+    edges, slots, actions, reads = zip(*pieces, strict=True)
     return Courses(
-        time=np.stack([np.pad(t, (0, longest - len(t)), mode="edge") for t in times]),
-        actions={
-            action: np.stack(
-                [_padded(mean.get(action, np.zeros(0)), longest - 1) for mean in means]
-            )
-            for action in model.mechanism.answers_to
-        },
-        read=np.stack([_padded(r, visits, r[-1] if len(r) else 0) for r in reads]).astype(int),
-        visible=np.stack([np.arange(visits) < len(r) for r in reads]),
+        begin=np.concatenate([e[:-1] for e in edges]),
+        length=np.concatenate([np.diff(e) for e in edges]),
+        actions={name: np.concatenate([a[name] for a in actions]) for name in _exerted(model)},
+        slot=np.concatenate(slots),
+        first=(ends - sizes)[which],
+        last=ends[which],
+        read=np.stack([np.pad(reads[i], (0, visits - len(reads[i]))) for i in which]),
+        visible=np.stack([np.arange(visits) < len(reads[i]) for i in which]),
+        tolerance=grid.tolerance,
     )
 
 
-def _padded(values: np.ndarray, length: int, fill: float = 0.0) -> np.ndarray:
-    return np.pad(values, (0, length - len(values)), constant_values=fill)
+def _exerted(model: Model) -> list[str]:
+    return [action for action in model.mechanism.answers_to if action in model.actions]
+
+
+def _one(
+    model: Model, start: float, day: np.ndarray, given: Mapping[str, Regimen], grid: Grid
+) -> tuple:
+    edges = breakpoints(start, day, given, grid)
+    looked = np.searchsorted(edges, day - SAME_DAY)
+    seen = np.unique(looked[looked > 0])
+    slot = np.full(len(edges) - 1, -1)
+    slot[seen - 1] = 1 + np.arange(len(seen))
+    read = np.where(looked > 0, np.searchsorted(seen, looked) + 1, 0)
+    names = _exerted(model)
+    if len(edges) > 1 and any(len(regimen) for regimen in given.values()):
+        actions = smooth_actions(model, given, edges, grid)
+    else:
+        actions = {name: np.zeros((len(edges) - 1, grid.degree + 2)) for name in names}
+    return edges, slot, {name: actions[name] for name in names}, read

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from pdmodel.course import LONGEST_STEP
+from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
 from pdmodel.design import alone, by_population, together
 from pdmodel.errors import FitError, OptionError
@@ -98,7 +98,7 @@ def fit(
     draws: int = 500,
     target_accept: float = 0.9,
     max_depth: int = 8,
-    longest_step: float = LONGEST_STEP,
+    accuracy: Accuracy = "draft",
     report: Callable[[Progress], None] = quiet,
 ) -> Fit:
     """Fit a model to a cohort by NumPyro's NUTS.
@@ -121,8 +121,9 @@ def fit(
         Chains, and the iterations of each.
     target_accept, max_depth : float, int
         Of NUTS.
-    longest_step : float
-        Of the solver, in days.
+    accuracy : {"draft", "standard", "fine"}
+        Of the solver: log sizes within 1e-3 (which moves a patient's log-likelihood by less than
+        0.01), 1e-4 or 1e-6 of the exact ones.
     report : callable
         Told of progress.
 
@@ -141,7 +142,7 @@ def fit(
     settings = Settings(warmup, draws, chains, target_accept, max_depth)
     _check(model, cohort, pooling, method, settings)
     began = time.perf_counter()
-    data = evidence(model, cohort, longest_step)
+    data = evidence(model, cohort, accuracy)
     if pooling == "partial" and not integrable(model):
         method = "nuts-joint"
     design = alone if pooling == "none" else {"nuts": by_population, "nuts-joint": together}[method]
@@ -151,7 +152,7 @@ def fit(
         "options": {
             "pooling": pooling, "method": method, "seed": seed, "chains": chains,
             "warmup": warmup, "draws": draws, "target_accept": target_accept,
-            "max_depth": max_depth, "longest_step": longest_step,
+            "max_depth": max_depth, "accuracy": accuracy,
         },
         "seconds": {"fit": round(sampled - began, 2)},
     }  # fmt: skip

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Num, PyTree, jaxtyped
 
-from pdmodel.course import LONGEST_STEP, lay_out
+from pdmodel.course import Accuracy, lay_out
 from pdmodel.data import Cohort, Patient
 from pdmodel.model import Model
 from pdmodel.parameter import Values
@@ -38,7 +38,7 @@ class Evidence(NamedTuple):
 
 
 def evidence(
-    model: Model, cohort: Cohort | Sequence[Patient], longest_step: float = LONGEST_STEP
+    model: Model, cohort: Cohort | Sequence[Patient], accuracy: Accuracy = "standard"
 ) -> Evidence:
     """Lay out a cohort for the likelihood: done once, on the host."""
     patients = tuple(cohort)
@@ -47,7 +47,7 @@ def evidence(
         [patient.start_day for patient in patients],
         [patient.day for patient in patients],
         [patient.regimens for patient in patients],
-        longest_step,
+        accuracy,
     )
     visits = courses.visible.shape[1]
 

@@ -157,7 +157,7 @@ def explored(model: Model, data: Evidence, key: Array, at: Look) -> tuple[Array,
     near = at.mean + jnp.einsum("pij,npj->npi", root, z * tail)
     far = at.centre + at.sd * jax.random.normal(k3, (NODES - half, patients, d))
     nodes = jnp.concatenate([near, far])
-    likelihood = jax.lax.map(lambda e: per_patient(model, data, e, at.shared), nodes, batch_size=16)
+    likelihood = jax.lax.map(lambda e: per_patient(model, data, e, at.shared), nodes, batch_size=64)
     inverse = jnp.linalg.inv(root)
     back = jnp.einsum("pij,npj->npi", inverse, nodes - at.mean)
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
@@ -180,7 +180,7 @@ def _shared_step(model: Model, data: Evidence, drawn: Array, look: Look) -> Arra
     def value(z: Array) -> Array:
         at = prior_centre + prior_sd * z
         moved = drawn + look.tilt @ (at - look.shared)
-        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), moved)
+        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), moved, batch_size=64)
         terms = terms + log_normal(moved, look.centre, look.sd)
         return jnp.sum(terms) / len(drawn) - 0.5 * jnp.sum(z**2)
 

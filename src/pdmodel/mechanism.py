@@ -62,6 +62,8 @@ class Mechanism:
         ``(state, values) -> log(size in mm)``.
     states : dict of str to str
         What each state is, with its unit.
+    positive : tuple of str
+        States that count something; a step that would bring one below 0 is not taken.
     linear : LinearPair, optional
         Declares a structure that allows a faster solution; the same equations as `rate`.
     source : str
@@ -77,6 +79,7 @@ class Mechanism:
     log_size: Callable[[State, Values], Array]
     states: Mapping[str, str] = field(hash=False)
     source: str
+    positive: tuple[str, ...] = ()
     linear: LinearPair | None = None
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ SCALES = (1.0, 0.4, 0.15)
 DEFENSIVE = 0.15
 """Share of the nodes from the population, somewhat widened."""
 WIDENED = 1.3
-TOGETHER = 16
+TOGETHER = 64
 """Nodes of all patients solved at a time: their courses stay in the cache."""
 
 

@@ -213,8 +213,8 @@ def solved(
     """
     values = _values(fit, patients, draws)
     starts = [patient.start_day for patient in patients]
-    step = fit.manifest["options"]["longest_step"]
-    return trajectories(fit.model, values, starts, days, regimens, step)
+    accuracy = fit.manifest["options"]["accuracy"]
+    return trajectories(fit.model, values, starts, days, regimens, accuracy)
 
 
 def padded(days: Sequence[np.ndarray]) -> np.ndarray:

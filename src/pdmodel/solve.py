@@ -1,13 +1,12 @@
-"""The only integrator: courses of many patients at once.
+"""The only integrator: courses of many patients at once, read at their visits.
 
-Patients are sorted by the steps they need and solved side by side in blocks, each step by
-`pdmodel.step`. Gradients are forward sensitivities, carried along with the solution: with a
-handful of free parameters they cost no more than an adjoint, store nothing, and allow each block
-to take only the steps it needs.
+`pdmodel.lanes` moves the patients. Gradients are forward sensitivities, carried along with the
+solution: with a handful of free parameters they cost less than an adjoint, and nothing is stored.
+Under `jax.vmap` draws and patients stand in one queue.
 """
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -15,23 +14,38 @@ import jax.numpy as jnp
 import numpy as np
 from beartype import beartype
 from beartype.vale import IsInstance
-from jax import Array, lax
+from jax import Array
+from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Num, PyTree, jaxtyped
 
-from pdmodel.action import Actions
 from pdmodel.course import Courses
+from pdmodel.lanes import Cells, Task, march
 from pdmodel.mechanism import Mechanism, State
 from pdmodel.parameter import Values
-from pdmodel.step import TOO_COARSE, one_step
+from pdmodel.step import dependence
 
-BLOCK = 64
-"""Patients solved side by side: enough to fill vector units, and a block's course stays in cache
-(64 patients x 200 steps x 5 sensitivities x 8 bytes = 0.5 MB)."""
-
-
-OfPatients = PyTree[Num[ArrayLike, "#{len(blocks.place)}"] | Num[ArrayLike, ""]]
+OfPatients = PyTree[Num[ArrayLike, "#{blocks.patients}"] | Num[ArrayLike, ""]]
 """Values that are each a number or of shape (patients,) or (1,), checked by `solve`."""
+
+
+class Blocks(NamedTuple):
+    """Courses ready to be solved.
+
+    Attributes
+    ----------
+    cells : Cells
+    read : Array of int, shape (patients, visits)
+        Which record each visit is; 0 is the beginning of the course.
+    """
+
+    cells: Cells
+    read: Array
+
+    @property
+    def patients(self) -> int:
+        """Number of patients."""
+        return self.read.shape[0]
 
 
 class Solution(NamedTuple):
@@ -43,7 +57,7 @@ class Solution(NamedTuple):
         Log of the size in mm.
     state : dict of str to Array, each of shape (patients, visits)
     ok : Array of bool, shape (patients,)
-        False where the solution is not finite or too inaccurate to be used.
+        False where the solution is not finite or needs more steps than are allowed.
     """
 
     log_size: Array
@@ -51,101 +65,109 @@ class Solution(NamedTuple):
     ok: Array
 
 
-class Track(NamedTuple):
-    """One block of courses, patients last, as the integrator wants it."""
-
-    time: Array  # (steps + 1, block)
-    actions: Actions  # each (steps, block)
-    steps: Array  # () number of steps that the longest of the block needs
-
-
-def march(mechanism: Mechanism, values: Values, track: Track) -> tuple[Array, State, Array]:
-    """Solve one block.
-
-    Returns
-    -------
-    log_size, state, ok
-        Shapes (steps + 1, block), the same for each state, and (block,).
-    """
-    batched = jax.vmap(partial(one_step, mechanism), in_axes=(0, 0, 0, 0, 0))
-    start = jax.vmap(mechanism.initial)(values)
-    length, block = track.time.shape
-
-    def record(store: Array, k: Array, row: Array) -> Array:
-        return lax.dynamic_update_index_in_dim(store, row, k, 0)
-
-    def body(k: Array, carry: tuple) -> tuple:
-        s, ok, sizes, states = carry
-        now, then = track.time[k], track.time[k + 1]
-        a = {name: strength[k] for name, strength in track.actions.items()}
-        moved, error = batched(now, then - now, s, values, a)
-        size = jax.vmap(mechanism.log_size)(moved, values)
-        ok = ok & jnp.isfinite(size) & (lax.stop_gradient(error) < TOO_COARSE)
-        states = {name: record(states[name], k + 1, moved[name]) for name in moved}
-        return moved, ok, record(sizes, k + 1, size), states
-
-    size = jax.vmap(mechanism.log_size)(start, values)
-    empty = jnp.zeros((length, block), size.dtype)
-    states = {name: record(empty, jnp.array(0), value) for name, value in start.items()}
-    carry = (start, jnp.isfinite(size), record(empty, jnp.array(0), size), states)
-    _, ok, sizes, states = lax.fori_loop(0, track.steps, body, carry)
-    return sizes, states, ok
-
-
-class Blocks(NamedTuple):
-    """Courses cut into blocks of patients with alike numbers of steps, ready to be solved.
-
-    Attributes
-    ----------
-    track : Track
-        With a leading axis of blocks.
-    read : Array of int, shape (blocks, visits, block)
-    patient : Array of int, shape (blocks, block)
-        Which patient stands where; the last block repeats one.
-    place : Array of int, shape (patients,)
-        Where each patient stands in the blocks laid end to end.
-    """
-
-    track: Track
-    read: Array
-    patient: Array
-    place: Array
-
-
-def blocked(courses: Courses, block: int = BLOCK) -> Blocks:
-    """Sort patients by their number of steps and cut them into blocks of equal size."""
-    patients = len(courses.time)
-    block = min(block, patients)
-    order = np.argsort(courses.steps, kind="stable")
-    count = -(-patients // block)
-    chosen = np.concatenate([order, np.full(count * block - patients, order[-1])])
-    chosen = chosen.reshape(count, block)
-    place = np.empty(patients, int)
-    place[order] = np.arange(patients)
-
-    def patients_last(values: np.ndarray) -> Array:
-        return jnp.asarray(np.swapaxes(values[chosen], 1, 2))
-
-    track = Track(
-        time=patients_last(courses.time),
-        actions={name: patients_last(mean) for name, mean in courses.actions.items()},
-        steps=jnp.asarray(courses.steps[chosen].max(axis=1)),
+def blocked(courses: Courses) -> Blocks:
+    """Hand courses to JAX, in its default precision."""
+    names = sorted(courses.actions)
+    cells = courses.last - courses.first
+    queue = np.argsort(-cells, kind="stable")
+    table = [courses.begin, courses.length, courses.slot, *(courses.actions[n] for n in names)]
+    return Blocks(
+        Cells(
+            table=jnp.asarray(np.column_stack(table), float),
+            actions={name: jnp.array(i) for i, name in enumerate(names)},
+            first=jnp.asarray(courses.first),
+            last=jnp.asarray(courses.last),
+            queue=jnp.asarray(queue[cells[queue] > 0]),
+            records=jnp.zeros(courses.read.max(initial=0) + 1),
+            tolerance=jnp.array(courses.tolerance, float),
+        ),
+        jnp.asarray(courses.read),
     )
-    return Blocks(track, patients_last(courses.read), jnp.asarray(chosen), jnp.asarray(place))
 
 
-def _spread(values: Values, blocks: Blocks) -> dict[str, Array]:
-    """Give every patient's values to its place in the blocks: (blocks, block) each."""
-    shape = blocks.place.shape
-    return {
-        name: jnp.broadcast_to(jnp.asarray(value), shape)[blocks.patient]
-        for name, value in values.items()
-    }
+@cache
+def moving(mechanism: Mechanism) -> frozenset[str]:
+    """List the parameters that the course depends on, not only the size read off it."""
+    one = jnp.ones(())
+    state, actions = dict.fromkeys(mechanism.states, one), dict.fromkeys(mechanism.answers_to, one)
+
+    def dynamics(p: Values, rest: object) -> State:
+        start, change = mechanism.initial(p), mechanism.rate(one, state, p, actions)
+        return start | {f"{name}'": value for name, value in change.items()}
+
+    known = dependence(dynamics, {q.name: one for q in mechanism.parameters}, {})
+    return frozenset().union(*known.values())
 
 
-def _gathered(stacked: Array, blocks: Blocks) -> Array:
-    """Bring (blocks, visits, block) back to (patients, visits)."""
-    return jnp.moveaxis(stacked, 1, 2).reshape(-1, stacked.shape[1])[blocks.place]
+def _states(mechanism: Mechanism, s: State, p: Values) -> list[Array]:
+    return [mechanism.log_size(s, p), *(s[name] for name in mechanism.states)]
+
+
+def _size(names: tuple[str, ...], mechanism: Mechanism, s: State, p: Values) -> list[Array]:
+    """Log size, and its derivatives by parameters that only the reading of the size needs."""
+
+    def slope(name: str) -> Array:
+        alone = lambda x: mechanism.log_size(s, {**p, name: x})  # noqa: E731
+        return jax.jvp(alone, (p[name],), (jnp.ones_like(p[name]),))[1]
+
+    return [mechanism.log_size(s, p), *(slope(name) for name in names)]
+
+
+class _Asked(NamedTuple):
+    """What is to be solved, known before anything is traced."""
+
+    mechanism: Mechanism
+    names: tuple[str, ...]
+    directions: int
+    output: Callable
+    repeat: int = 1
+
+
+@cache
+def _marching(asked: _Asked) -> Callable:
+    """Make the function of (rows, fixed, blocks) that gives columns at the visits, and steps."""
+    mechanism, names, directions, output, repeat = asked
+
+    @custom_vmap
+    def run(rows: Array, fixed: Values, blocks: Blocks) -> tuple[Array, Array]:
+        task = Task(mechanism, names, directions, fixed, partial(output, mechanism), repeat)
+        records, steps = march(task, rows, blocks.cells)
+        state, change = task.pushed(lambda _, row: task.start(row), rows)
+        records = records.at[:, 0].set(task.recorded(rows, state, change))
+        read = jnp.repeat(blocks.read, repeat, axis=0)
+        return jnp.take_along_axis(records, read[:, :, None], axis=1), steps
+
+    @run.def_vmap
+    def batched(size: int, batched: list, rows: Array, fixed: Values, blocks: Blocks) -> tuple:
+        many_rows, many_fixed, many_blocks = batched
+        if any(jax.tree.leaves(many_blocks)):
+            raise NotImplementedError("courses are laid out once; only values may be batched")
+        rows = jnp.moveaxis(rows, 0, 1) if many_rows else jnp.repeat(rows[:, None], size, axis=1)
+        each = tuple(name for name in fixed if many_fixed[name])
+        shape = rows.shape[:2]
+        rows = jnp.concatenate(
+            [rows, *(jnp.broadcast_to(fixed[name], shape)[:, :, None] for name in each)], axis=2
+        )
+        inner = _marching(_Asked(mechanism, names + each, directions, output, repeat * size))
+        rest = {name: value for name, value in fixed.items() if name not in each}
+        seen, steps = inner(rows.reshape(-1, rows.shape[2]), rest, blocks)
+        back = (jnp.moveaxis(one.reshape(*shape, *one.shape[1:]), 1, 0) for one in (seen, steps))
+        return tuple(back), (True, True)
+
+    return run
+
+
+def _marched(
+    mechanism: Mechanism, first: tuple[str, ...], output: Callable, values: Values, blocks: Blocks
+) -> tuple[Array, Array]:
+    """Columns at the visits (patients, visits, columns), and steps; `first` are differentiated."""
+    arrays = {name: jnp.asarray(value, float) for name, value in values.items()}
+    fixed = {name: v for name, v in arrays.items() if v.ndim == 0 and name not in first}
+    names = (*first, *(name for name in arrays if name not in fixed and name not in first))
+    shape = (blocks.patients,)
+    columns = [jnp.broadcast_to(arrays[name], shape) for name in names]
+    rows = jnp.stack(columns, axis=1) if columns else jnp.zeros((*shape, 0))
+    return _marching(_Asked(mechanism, names, len(first), output))(rows, fixed, blocks)
 
 
 @jaxtyped(typechecker=beartype)
@@ -174,19 +196,9 @@ def solve(
     jaxtyping.TypeCheckError
         If a value is of another shape.
     """
-
-    def one(args: tuple) -> tuple[Array, State, Array]:
-        here, track, read = args
-        sizes, states, ok = march(mechanism, here, track)
-        visits = {name: jnp.take_along_axis(state, read, 0) for name, state in states.items()}
-        return jnp.take_along_axis(sizes, read, 0), visits, ok
-
-    sizes, states, ok = lax.map(one, (_spread(values, blocks), blocks.track, blocks.read))
-    return Solution(
-        _gathered(sizes, blocks),
-        {name: _gathered(state, blocks) for name, state in states.items()},
-        ok.reshape(-1)[blocks.place],
-    )
+    seen, steps = _marched(mechanism, (), _states, values, blocks)
+    states = {name: seen[..., 1 + i] for i, name in enumerate(mechanism.states)}
+    return Solution(seen[..., 0], states, (steps >= 0) & jnp.all(jnp.isfinite(seen), axis=(1, 2)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -201,7 +213,7 @@ def log_sizes(
     free : mapping of str to Array
         Values to be differentiated, each of shape (patients,).
     constants : mapping of str to Array
-        The other parameters of the mechanism.
+        The other parameters of the mechanism, each a number or of shape (patients,).
     blocks : Blocks
 
     Returns
@@ -210,33 +222,29 @@ def log_sizes(
         Shapes (patients, visits) and (patients,); a failed course has log sizes of 0 and a
         gradient of 0, and `ok` False.
     """
-    solution = solve(mechanism, {**constants, **free}, blocks)
-    ok = solution.ok & jnp.all(jnp.isfinite(solution.log_size), axis=1)
-    return jnp.where(ok[:, None], solution.log_size, 0.0), ok
+    seen, steps = _marched(mechanism, (), partial(_size, ()), {**constants, **free}, blocks)
+    ok = (steps >= 0) & jnp.all(jnp.isfinite(seen[..., 0]), axis=1)
+    return jnp.where(ok[:, None], seen[..., 0], 0.0), ok
+
+
+@cache
+def _reading(names: tuple[str, ...]) -> Callable:
+    return partial(_size, names)
 
 
 def _with_sensitivities(
     mechanism: Mechanism, free: Values, constants: Values, blocks: Blocks
 ) -> tuple[tuple[Array, Array], dict[str, Array]]:
-    names = tuple(free)
-    rows = jnp.stack([free[name] for name in names])
-
-    def sizes(rows: Array) -> tuple[Array, Array]:
-        named = dict(zip(names, rows, strict=True))
-        solution = solve(mechanism, {**constants, **named}, blocks)
-        return solution.log_size, solution.ok
-
-    def push(direction: Array) -> tuple[Array, Array, Array]:
-        tangent = jnp.broadcast_to(direction[:, None], rows.shape)
-        size, change, ok = jax.jvp(sizes, (rows,), (tangent,), has_aux=True)
-        return size, ok, change
-
-    # a patient's course depends on its own values alone, so one direction serves all patients
-    size, ok, change = jax.vmap(push, out_axes=(None, None, 0))(jnp.eye(len(names)))
-    fine = jnp.isfinite(change)
-    ok = ok & jnp.all(jnp.isfinite(size), axis=1) & jnp.all(fine, axis=(0, 2))
-    change = jnp.where(ok[None, :, None] & fine, change, 0.0)
-    kept = dict(zip(names, change, strict=True))
+    course = tuple(name for name in free if name in moving(mechanism))
+    reading = tuple(name for name in free if name not in course)
+    output = _reading(reading)
+    seen, steps = _marched(mechanism, course, output, {**constants, **free}, blocks)
+    # columns: size, its slopes by `reading`; then the derivatives of all these by `course`
+    size, kinds = seen[..., 0], 1 + len(reading)
+    columns = {name: seen[..., 1 + i] for i, name in enumerate(reading)}
+    columns |= {name: seen[..., kinds + i] for i, name in enumerate(course)}
+    ok = (steps >= 0) & jnp.all(jnp.isfinite(seen), axis=(1, 2))
+    kept = {name: jnp.where(ok[:, None], change, 0.0) for name, change in columns.items()}
     return (jnp.where(ok[:, None], size, 0.0), ok), kept
 
 

@@ -11,7 +11,7 @@ from beartype import beartype
 from beartype.vale import IsInstance
 from jaxtyping import Num, PyTree, jaxtyped
 
-from pdmodel.course import LONGEST_STEP, lay_out
+from pdmodel.course import Accuracy, lay_out
 from pdmodel.dosing import Regimen
 from pdmodel.model import Model
 from pdmodel.solve import Blocks, Solution, blocked, solve
@@ -47,7 +47,7 @@ def trajectories(
     starts: Sequence[float | int],
     days: Num[np.ndarray, " days"] | Num[np.ndarray, "{len(starts)} days"],
     regimens: Sequence[Mapping[str, Regimen]],
-    longest_step: float | int = LONGEST_STEP,
+    accuracy: Accuracy = "standard",
 ) -> Trajectories:
     """Solve the courses of every draw of every patient.
 
@@ -62,8 +62,8 @@ def trajectories(
         Days to look at, rising; common to all patients, or each patient's own.
     regimens : sequence of mapping of str to Regimen
         What each patient is given.
-    longest_step : float
-        Of the solver, in days.
+    accuracy : {"draft", "standard", "fine"}
+        Of the solver, see `pdmodel.course.lay_out`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def trajectories(
     for first in range(0, count, TOGETHER):
         here = slice(first, min(first + TOGETHER, count))
         asked = np.maximum(own[here], np.asarray(starts[here])[:, None])
-        courses = lay_out(model, starts[here], list(asked), regimens[here], longest_step)
+        courses = lay_out(model, starts[here], list(asked), regimens[here], accuracy)
         mine = {name: jnp.asarray(value[:, here]) for name, value in values.items()}
         solution = jax.tree.map(np.asarray, _solved(model, mine, blocked(courses)))
         early = own[here] < np.asarray(starts[here])[:, None] - 1e-9
@@ -99,5 +99,5 @@ def trajectories(
 def _solved(model: Model, values: Mapping[str, jax.Array], blocks: Blocks) -> Solution:
     constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
     return jax.lax.map(
-        lambda p: solve(model.mechanism, {**constants, **p}, blocks), dict(values), batch_size=8
+        lambda p: solve(model.mechanism, {**constants, **p}, blocks), dict(values), batch_size=64
     )

@@ -95,7 +95,7 @@ def _dataset(
 
 @partial(jax.jit, static_argnums=0)
 def _solved(model: Model, data: Evidence, values: dict) -> tuple[jax.Array, jax.Array]:
-    return jax.lax.map(lambda p: log_likelihood(model, p, data), values, batch_size=4)
+    return jax.lax.map(lambda p: log_likelihood(model, p, data), values, batch_size=64)
 
 
 def _terms(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pdmodel.course import LONGEST_STEP
+from pdmodel.course import Accuracy
 from pdmodel.data.cohort import SIZE_KINDS
 from pdmodel.dosing import planned
 from pdmodel.errors import OptionError
@@ -106,8 +106,8 @@ def simulate(
     known, day = read_arms(arms, base.drugs), visit_days(visits, until)
     model = common_model(base, known)
     drawn = population(source, model, DRAWS if draws is None else draws, seed)
-    step = source.manifest["options"]["longest_step"] if isinstance(source, Fit) else LONGEST_STEP
-    values, sizes = _followed(model, known, drawn, day, n, seed, step)
+    accuracy = source.manifest["options"]["accuracy"] if isinstance(source, Fit) else "draft"
+    values, sizes = _followed(model, known, drawn, day, n, seed, accuracy)
     group = np.arange(n) % drawn.draws
     basis = {arm.name: _basis(model, arm, drawn) for arm in known}
     patients, summary, courses = tables(day, sizes, values, group, basis)
@@ -130,7 +130,7 @@ def simulate(
 
 def _followed(
     model: Model, arms: Sequence[Arm], drawn: Population, day: np.ndarray, n: int, seed: int,
-    step: float,
+    accuracy: Accuracy,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
     """Take all patients through all arms, some thousand at a time.
 
@@ -146,7 +146,7 @@ def _followed(
     for first in range(0, n, size):
         index = np.arange(first, first + size)
         here = virtual_patients(model, drawn, index, seed)
-        courses = [_course(model, arm, here, day, width, step) for arm in arms]
+        courses = [_course(model, arm, here, day, width, accuracy) for arm in arms]
         noise = key_of(seed, "noise")
         both = [_seen(model, noise, index, course, day, here) for course in courses]
         kept = min(size, n - first)
@@ -159,13 +159,13 @@ def _followed(
 
 def _course(
     model: Model, arm: Arm, values: Mapping[str, np.ndarray], day: np.ndarray, width: int,
-    step: float,
+    accuracy: Accuracy,
 ) -> np.ndarray:  # fmt: skip
     """Log sizes (patients, visits) free of noise; nan where a course could not be solved."""
     rows = {name: x.reshape(-1, width) for name, x in values.items()}
     given = planned(arm.schedules, float(day[-1]))
     starts = [min(float(day[0]), 0.0)] * width
-    solved = trajectories(model, rows, starts, day, [given] * width, step)
+    solved = trajectories(model, rows, starts, day, [given] * width, accuracy)
     return solved.log_size.reshape(-1, len(day))
 
 
