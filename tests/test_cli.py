@@ -411,14 +411,16 @@ sizes.csv --regimen c=atezolizumab
 There is no arm 'c'; the table has 'combo', 'mono'.
 
 sizes.csv --regimen every-3-weeks
-There is no drug 'every-3-weeks'; known are 'atezolizumab', 'ipilimumab'.
+There is no drug 'every-3-weeks'; known are 'atezolizumab', 'avelumab', 'cemiplimab', 'durvalumab',
+'ipilimumab', 'nivolumab', 'pembrolizumab', 'tremelimumab'.
 
-sizes.csv --regimen pembrolizumab
-There is no drug 'pembrolizumab'; known are 'atezolizumab', 'ipilimumab'.
+sizes.csv --regimen docetaxel
+There is no drug 'docetaxel'; known are 'atezolizumab', 'avelumab', 'cemiplimab', 'durvalumab',
+'ipilimumab', 'nivolumab', 'pembrolizumab', 'tremelimumab'.
 
 sizes.csv --regimen atezolizumb
-There is no drug 'atezolizumb'; known are 'atezolizumab', 'ipilimumab'. Did you mean
-'atezolizumab'?
+There is no drug 'atezolizumb'; known are 'atezolizumab', 'avelumab', 'cemiplimab', 'durvalumab',
+'ipilimumab', 'nivolumab', 'pembrolizumab', 'tremelimumab'. Did you mean 'atezolizumab'?
 
 sizes.csv --regimen atezolizumab,q3w
 'atezolizumab,q3w' has no dose ('1200 mg'); write for example 'atezolizumab 1200 mg q3w', or
@@ -431,8 +433,8 @@ sizes.csv --doses nodoses.csv
 nodoses.csv: there is no such file; check the path.
 
 sizes.csv --doses d.csv
-d.csv, line 2, column drug: 'pembrolizumab' is not a known drug; known are 'atezolizumab',
-'ipilimumab'.
+d.csv, line 2, column drug: 'docetaxel' is not a known drug; known are 'atezolizumab', 'avelumab',
+'cemiplimab', 'durvalumab', 'ipilimumab', 'nivolumab', 'pembrolizumab', 'tremelimumab'.
 """)
 
 
@@ -440,7 +442,7 @@ d.csv, line 2, column drug: 'pembrolizumab' is not a known drug; known are 'atez
 def mistaken(sizes, here):
     (here / "sld.csv").write_text(SIZES.replace("size_mm", "SLD_mm"))
     (here / "text.csv").write_text(SIZES.replace(",60\n", ",60mm\n"))
-    (here / "d.csv").write_text(DOSES + "P01,pembrolizumab,0,200,0.02\n")
+    (here / "d.csv").write_text(DOSES + "P01,docetaxel,0,200,0.02\n")
     return here
 
 
@@ -852,8 +854,9 @@ There is no mechanism 'exhaustin'; known are ['exhaustion', 'stein_fojo']. Did y
 'exhaustion'?
 
 run --arm atezolizumb -o t
-Arm 'atezolizumb': There is no drug 'atezolizumb'; known are ['atezolizumab', 'ipilimumab']. Did
-you mean 'atezolizumab'?
+Arm 'atezolizumb': There is no drug 'atezolizumb'; known are ['atezolizumab', 'avelumab',
+'cemiplimab', 'durvalumab', 'ipilimumab', 'nivolumab', 'pembrolizumab', 'tremelimumab']. Did you
+mean 'atezolizumab'?
 
 run --arm none --arm none -o t
 Arm 'none' stands twice; give each its own name.
