@@ -15,7 +15,7 @@ import numpy as np
 
 from pdmodel.dosing import Regimen
 from pdmodel.errors import OptionError
-from pdmodel.model import Model
+from pdmodel.model import Kinetics, Model
 
 type Accuracy = Literal["draft", "standard", "fine"]
 """Courses whose log size is within 1e-3, 1e-4 or 1e-6 of the exact one."""
@@ -92,9 +92,9 @@ def breakpoints(
 ) -> np.ndarray:
     """Lay out one patient's cells: from `start` over day 0, every dose and day, none too long."""
     end = float(days.max(initial=start))
-    edges = np.concatenate([[start, 0.0, end], days, *(r.start for r in regimens.values())])
-    edges = _apart(edges, start, end)  # rates may bend on day 0
-    stops = np.concatenate([r.start + r.duration for r in regimens.values()] or [np.zeros(0)])
+    given = [one for r in regimens.values() for one in (r.start, r.resets)]
+    edges = _apart(np.concatenate([[start, 0.0, end], days, *given]), start, end)  # bends on day 0
+    stops = np.concatenate([np.zeros(0), *(r.edges for r in regimens.values())])
     before = edges[np.maximum(np.searchsorted(edges, stops) - 1, 0)]
     edges = _apart(np.concatenate([edges, stops[stops - before > grid.unresolved]]), start, end)
     parts = np.maximum(np.ceil(np.diff(edges) / grid.longest - SAME_DAY), 1).astype(int)
@@ -111,13 +111,16 @@ def _apart(edges: np.ndarray, start: float, end: float) -> np.ndarray:
 
 
 def smooth_actions(
-    model: Model, regimens: Mapping[str, Regimen], edges: np.ndarray, grid: Grid
+    model: Model,
+    regimens: Mapping[str, Regimen],
+    edges: np.ndarray,
+    grid: Grid,
+    kinetics: Kinetics | None = None,
 ) -> dict[str, np.ndarray]:
     """Describe each action on the cells between `edges`: see `Courses.actions`."""
     a, b = edges[:-1], edges[1:]
-    stops = np.unique(
-        np.concatenate([r.start + np.minimum(r.duration, grid.unresolved) for r in regimens.values()])
-    )
+    begun = [r.start + np.minimum(r.duration, grid.unresolved) for r in regimens.values()]
+    stops = np.unique(np.concatenate([*begun, *(r.edges for r in regimens.values())]))
     last = np.searchsorted(stops, a + grid.unresolved, side="right") - 1
     rest = np.where(last >= 0, np.clip(stops[np.maximum(last, 0)], a, b), a)
     short = rest - a > 0.25 * (b - a)  # a cell that is mostly infusion stands at its mean
@@ -126,14 +129,16 @@ def smooth_actions(
     node, weights = np.polynomial.legendre.leggauss(grid.degree + 3)
     smooth = rest[:, None] + half[:, None] * (node + 1.0)
     ramp, weight = _ramps(a, rest)
-    at = model.strengths(regimens, np.concatenate([smooth.ravel(), ramp.ravel()]))
+    day = np.concatenate([smooth.ravel(), ramp.ravel()])
+    at = model.strengths(regimens, day, kinetics)
     skipped = (rest - a) / (b - a)
     found = {}
     for action, strength in at.items():
         values = strength[: smooth.size].reshape(smooth.shape)
         given = np.sum(strength[smooth.size :].reshape(ramp.shape) * weight, axis=1)
         power = _powers(values * weights, np.where(short, 0.0, skipped), grid.degree)
-        power = np.where(short[:, None], np.eye(grid.degree + 1)[0] * (given / (b - a))[:, None], power)
+        level = np.eye(grid.degree + 1)[0] * (given / (b - a))[:, None]
+        power = np.where(short[:, None], level, power)
         order = np.arange(1, grid.degree + 2)
         taken = np.sum(power * skipped[:, None] ** order / order, axis=1) * (b - a)
         found[action] = np.column_stack([np.where(short, 0.0, taken - given), power])
@@ -175,6 +180,7 @@ def lay_out(
     days: Sequence[np.ndarray],
     regimens: Sequence[Mapping[str, Regimen]],
     accuracy: Accuracy = "standard",
+    kinetics: Sequence[Kinetics] | None = None,
 ) -> Courses:
     """Lay out the courses of several patients.
 
@@ -190,6 +196,8 @@ def lay_out(
         What each patient is given.
     accuracy : {"draft", "standard", "fine"}
         The log size is within 1e-3, 1e-4 or 1e-6 of the exact one.
+    kinetics : sequence of mapping of str to TwoCompartment, optional
+        Patients' own pharmacokinetics; without them, those of the typical patient.
 
     Returns
     -------
@@ -207,14 +215,15 @@ def lay_out(
     known: dict[bytes, int] = {}
     pieces: list[tuple] = []
     which = []
-    for start, day, given in zip(starts, days, regimens, strict=True):
-        signature = np.float64(start).tobytes() + day.tobytes() + b"".join(
-            name.encode() + r.start.tobytes() + r.amount.tobytes() + r.duration.tobytes()
-            for name, r in given.items()
-        )
+    for start, day, given, own in zip(
+        starts, days, regimens, kinetics or [{}] * len(starts), strict=True
+    ):
+        signature = np.float64(start).tobytes() + day.tobytes()
+        signature += b"".join(name.encode() + r.signature for name, r in given.items())
+        signature += repr(sorted(own.items())).encode() if own else b""
         if signature not in known:
             known[signature] = len(pieces)
-            pieces.append(_one(model, start, day, given, grid))
+            pieces.append(_one(model, start, day, given, own, grid))
         which.append(known[signature])
     sizes = np.array([len(piece[0]) - 1 for piece in pieces])
     ends = np.cumsum(sizes)
@@ -238,7 +247,12 @@ def _exerted(model: Model) -> list[str]:
 
 
 def _one(
-    model: Model, start: float, day: np.ndarray, given: Mapping[str, Regimen], grid: Grid
+    model: Model,
+    start: float,
+    day: np.ndarray,
+    given: Mapping[str, Regimen],
+    kinetics: Kinetics,
+    grid: Grid,
 ) -> tuple:
     edges = breakpoints(start, day, given, grid)
     looked = np.searchsorted(edges, day - SAME_DAY)
@@ -248,7 +262,7 @@ def _one(
     read = np.where(looked > 0, np.searchsorted(seen, looked) + 1, 0)
     names = _exerted(model)
     if len(edges) > 1 and any(len(regimen) for regimen in given.values()):
-        actions = smooth_actions(model, given, edges, grid)
+        actions = smooth_actions(model, given, edges, grid, kinetics)
     else:
         actions = {name: np.zeros((len(edges) - 1, grid.degree + 2)) for name in names}
     return edges, slot, {name: actions[name] for name in names}, read

@@ -7,7 +7,7 @@ stay the same for nearby values, and a gradient belongs to the value it comes wi
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -105,13 +105,13 @@ class Task(NamedTuple):
         return jax.vmap(lambda one: self.mechanism.initial(self.values(one)))(row)
 
     def pushed(
-        self, function: Callable, row: Array, state: State | None = None, change: State | None = None
+        self, function: Callable, row: Array, state: Any = None, change: Any = None
     ) -> tuple:
         """Apply ``function(state, row)``; what comes out, and its change in each direction."""
         if not self.directions:
-            return function(state, row), None
+            return function(state, row), {}
 
-        def one(direction: Array, change: State | None) -> tuple:
+        def one(direction: Array, change: Any) -> tuple:
             tangent = jnp.broadcast_to(direction[None, :], row.shape)
             return jax.jvp(function, (state, row), (change, tangent))
 
@@ -125,7 +125,7 @@ class Task(NamedTuple):
             return jax.vmap(lambda s, one: self.output(s, self.values(one)))(state, row)
 
         kept, moved = self.pushed(output, row, state, change)
-        return jnp.stack([*kept, *(one for many in moved or () for one in many)], axis=1)
+        return jnp.stack([*kept, *(one for many in moved for one in many)], axis=1)
 
 
 def forcing(cell: list[Array], at: Array, step: Array, names: tuple[str, ...]) -> Forcing:
@@ -193,7 +193,7 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
         patient = jnp.minimum(who, count - 1) // task.repeat
         return cells.first[patient], cells.last[patient]
 
-    def seated(who: Array) -> tuple[State, State | None]:
+    def seated(who: Array) -> tuple[State, State]:
         return task.pushed(lambda _, row: task.start(row), padded[who])
 
     def body(c: Lanes) -> Lanes:
@@ -234,7 +234,7 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
 
     who = queue[jnp.minimum(jnp.arange(lanes), waiting)]
     state, change = seated(who)
-    width = jax.eval_shape(task.recorded, padded[who], state, change or {}).shape[1]
+    width = jax.eval_shape(task.recorded, padded[who], state, change).shape[1]
     begin = Lanes(
         who=who,
         cell=cells_of(who)[0],
@@ -242,7 +242,7 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
         wanted=jnp.full(lanes, jnp.inf, rows.dtype),
         taken=jnp.zeros(lanes, int),
         state=state,
-        change=change or {},
+        change=change,
         waiting=jnp.array(min(lanes, waiting)),
         records=jnp.zeros((count * depth + 1, width), rows.dtype),
         steps=jnp.zeros(count + 1, int),
@@ -258,7 +258,7 @@ def _tried(
     mechanism, names = task.mechanism, tuple(cells.actions)
     absent = {n: jnp.zeros_like(step) for n in mechanism.answers_to if n not in names}
     moments, drift = forcing(cell, c.at, step, names)
-    moments, drift = tuple(a | absent for a in moments), drift | absent
+    moments, drift = tuple({**a, **absent} for a in moments), {**drift, **absent}
     now, step, moments, drift = apart((cell[0] + c.at, step, moments, drift))
 
     def move(state: State, row: Array) -> tuple[State, Array]:

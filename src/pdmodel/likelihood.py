@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Num, PyTree, jaxtyped
 
 from pdmodel.course import Accuracy, lay_out
 from pdmodel.data import Cohort, Patient
-from pdmodel.model import Model
+from pdmodel.errors import DataError, OptionError
+from pdmodel.model import Kinetics, Model
 from pdmodel.parameter import Values
 from pdmodel.residual import Scans
 from pdmodel.solve import Blocks, blocked, log_sizes
@@ -48,6 +49,7 @@ def evidence(
         [patient.day for patient in patients],
         [patient.regimens for patient in patients],
         accuracy,
+        [_predicted(model, patient) for patient in patients],
     )
     visits = courses.visible.shape[1]
 
@@ -63,6 +65,13 @@ def evidence(
         jnp.asarray(courses.visible),
         blocked(courses),
     )
+
+
+def _predicted(model: Model, patient: Patient) -> Kinetics:
+    try:
+        return model.kinetics(patient.covariates)
+    except OptionError as error:
+        raise DataError(f"Patient {patient.id!r}: {error}") from None
 
 
 def everyone(model: Model, values: Values, data: Evidence) -> dict[str, Array]:

@@ -12,7 +12,11 @@ from pdmodel.drug import Drug
 from pdmodel.errors import ModelError
 from pdmodel.mechanism import Mechanism
 from pdmodel.parameter import Parameter
+from pdmodel.pharmacokinetics import TwoCompartment
 from pdmodel.residual import Residual
+
+type Kinetics = Mapping[str, TwoCompartment]
+"""A patient's own pharmacokinetics, by drug."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,35 @@ class Model:
             f"Drug {name!r} is not in the model, which has {[drug.name for drug in self.drugs]}."
         )
 
-    def strengths(self, regimens: Mapping[str, Regimen], day: np.ndarray) -> dict[str, np.ndarray]:
+    def kinetics(self, covariates: Mapping[str, object]) -> Kinetics:
+        """Predict a patient's pharmacokinetics from what is known of it, by drug.
+
+        Parameters
+        ----------
+        covariates : mapping of str to object
+            Those that a drug's population model does not know are left alone; where it finds none
+            it knows, the typical patient stands.
+
+        Raises
+        ------
+        OptionError
+            If a value cannot be in the unit of its covariate.
+        """
+        predicted = {}
+        for drug in self.drugs:
+            model = drug.population()
+            mine = {name: covariates[name] for name in model.covariates if name in covariates}
+            if mine:
+                predicted[drug.name] = model.typical(mine)  # type: ignore[arg-type]  # is checked
+        return predicted
+
+    def strengths(
+        self, regimens: Mapping[str, Regimen], day: np.ndarray, kinetics: Kinetics | None = None
+    ) -> dict[str, np.ndarray]:
         """Give the strength of each action the mechanism answers to, each of the shape of `day`.
 
-        Drugs with the same action act independently; without a drug the strength is 0.
+        Drugs with the same action act independently; without a drug the strength is 0. Who is
+        not in `kinetics` has the pharmacokinetics of the typical patient.
 
         Raises
         ------
@@ -120,7 +149,8 @@ class Model:
             self.drug(name)
         given: dict[str, list[np.ndarray]] = {name: [] for name in self.mechanism.answers_to}
         for name, regimen in regimens.items():
-            for action, strength in self.drug(name).strengths(regimen, day).items():
+            own = (kinetics or {}).get(name)
+            for action, strength in self.drug(name).strengths(regimen, day, own).items():
                 given[action].append(strength)
         return {
             action: np.asarray(combined(strengths)) if strengths else np.zeros(np.shape(day))

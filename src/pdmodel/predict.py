@@ -214,7 +214,8 @@ def solved(
     values = _values(fit, patients, draws)
     starts = [patient.start_day for patient in patients]
     accuracy = fit.manifest["options"]["accuracy"]
-    return trajectories(fit.model, values, starts, days, regimens, accuracy)
+    own = [fit.model.kinetics(patient.covariates) for patient in patients]
+    return trajectories(fit.model, values, starts, days, regimens, accuracy, own)
 
 
 def padded(days: Sequence[np.ndarray]) -> np.ndarray:

@@ -105,7 +105,7 @@ def load(folder: Path | str) -> Fit:
     parts = manifest["model"]
     model = Model(
         mechanism(parts["mechanism"]),
-        tuple(drug(name) for name in parts["drugs"]),
+        tuple(drug(name).using(population) for name, population in parts["drugs"].items()),
         residual(parts["residual"]),
     )
     return Fit(model, cohort, tree, manifest)
@@ -207,7 +207,7 @@ def _tree_in(path: Path) -> xr.DataTree:
 def _model_out(model: Model) -> dict[str, Any]:
     return {
         "mechanism": model.mechanism.name,
-        "drugs": [one.name for one in model.drugs],
+        "drugs": {one.name: one.population().name for one in model.drugs},
         "residual": model.residual.name,
     }
 
@@ -218,8 +218,7 @@ def _cohort_out(cohort: Cohort) -> dict[str, Any]:
             "id": p.id, "study": p.study, "arm": p.arm,
             "day": p.day.tolist(), "size_mm": p.size_mm.tolist(), "censored": p.censored.tolist(),
             "regimens": {
-                name: {"start": r.start.tolist(), "amount": r.amount.tolist(),
-                       "duration": r.duration.tolist()}
+                name: {field: getattr(r, field).tolist() for field in r.__match_args__}
                 for name, r in p.regimens.items()
             },
             "schedules": [str(s) for s in p.schedules],

@@ -183,7 +183,7 @@ def one_step(
         state = {name: x[name] for name in names}
         entries = partials(lambda s, rest: rate(x | s, rest), state, rest)
         change, slope = jax.jvp(
-            lambda time, actions: rate(x, rest | {"time": time, "actions": actions}),
+            lambda time, actions: rate(x, {**rest, "time": time, "actions": actions}),
             (rest["time"], rest["actions"]),
             (jnp.ones_like(rest["time"]), rest["drift"]),
         )

@@ -13,7 +13,7 @@ from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.course import Accuracy, lay_out
 from pdmodel.dosing import Regimen
-from pdmodel.model import Model
+from pdmodel.model import Kinetics, Model
 from pdmodel.solve import Blocks, Solution, blocked, solve
 
 TOGETHER = 128
@@ -48,6 +48,7 @@ def trajectories(
     days: Num[np.ndarray, " days"] | Num[np.ndarray, "{len(starts)} days"],
     regimens: Sequence[Mapping[str, Regimen]],
     accuracy: Accuracy = "standard",
+    kinetics: Sequence[Kinetics] | None = None,
 ) -> Trajectories:
     """Solve the courses of every draw of every patient.
 
@@ -64,6 +65,8 @@ def trajectories(
         What each patient is given.
     accuracy : {"draft", "standard", "fine"}
         Of the solver, see `pdmodel.course.lay_out`.
+    kinetics : sequence of mapping of str to TwoCompartment, optional
+        Patients' own pharmacokinetics; without them, those of the typical patient.
 
     Returns
     -------
@@ -79,8 +82,9 @@ def trajectories(
     pieces = []
     for first in range(0, count, TOGETHER):
         here = slice(first, min(first + TOGETHER, count))
+        own_kinetics = None if kinetics is None else kinetics[here]
         asked = np.maximum(own[here], np.asarray(starts[here])[:, None])
-        courses = lay_out(model, starts[here], list(asked), regimens[here], accuracy)
+        courses = lay_out(model, starts[here], list(asked), regimens[here], accuracy, own_kinetics)
         mine = {name: jnp.asarray(value[:, here]) for name, value in values.items()}
         solution = jax.tree.map(np.asarray, _solved(model, mine, blocked(courses)))
         early = own[here] < np.asarray(starts[here])[:, None] - 1e-9
