@@ -133,13 +133,14 @@ def forcing(cell: list[Array], at: Array, step: Array, names: tuple[str, ...]) -
     moments: list[dict[str, Array]] = [{} for _ in MOMENTS]
     drift = {}
     width = (len(cell) - 3) // max(len(names), 1)
+    a_length = apart(1.0 / cell[1])
     for i, name in enumerate(names):
         impulse, *power = cell[3 + i * width : 3 + (i + 1) * width]
         taken = jnp.where(at > 0.0, 0.0, impulse / step)
         for moment, x in zip(moments, MOMENTS, strict=True):
-            moment[name] = _polynomial(power, (at + x * step) / cell[1]) - taken
+            moment[name] = _polynomial(power, (at + x * step) * a_length) - taken
         slope = [k * c for k, c in enumerate(power)][1:]
-        drift[name] = _polynomial(slope, at / cell[1]) / cell[1]
+        drift[name] = _polynomial(slope, at * a_length) * a_length
     return tuple(moments), drift
 
 

@@ -40,7 +40,7 @@ ERRORS = (-0.2815431932141155, -0.07276199124934920, -0.1082196201495311, -1.093
 FORESEEN = 30.0
 """Days for which an error of another state is followed to what it does to the size."""
 LEAST_WEIGHT = 0.01
-"""Of an error that does nothing to the size, relative to 1 + |state|: courses are drawn, too."""
+"""Of an error that does nothing to the size, relative to 1 + all states: they are drawn, too."""
 LARGE = 10.0
 """Log size beyond which its error is relative to it; 22 m."""
 
@@ -170,6 +170,7 @@ def one_step(
     """
     names = tuple(s)
     moments, drift = forcing
+    a_step = apart(1.0 / step)
     rest = {"values": {name: v for name, v in p.items() if name not in moving}, "drift": drift}
 
     def joined(s: State) -> State:
@@ -196,7 +197,7 @@ def one_step(
     jacobian = {(row, column): begun[f"{row}/{column}"] for row, column in pairs}
     left = {pair: -entry for pair, entry in jacobian.items()}
     for name in names:
-        left[name, name] = left.get((name, name), 0.0) + 1.0 / (GAMMA * step)
+        left[name, name] = left.get((name, name), 0.0) + a_step / GAMMA
     change, slope, left = apart((change, slope, left))
     factors = apart(factored(lax.stop_gradient(left), names))
     stages: list[State] = []
@@ -207,7 +208,7 @@ def one_step(
             change = entrywise(rate, joined(moved), rest | then)
         right = {
             name: change[name]
-            + _mixed(COUPLINGS[i], stages, name) / step
+            + _mixed(COUPLINGS[i], stages, name) * a_step
             + drifting * step * slope[name]
             for name in names
         }
@@ -237,8 +238,6 @@ def in_size(
         weight = later
         total = {name: total[name] + weight[name] for name in s}
     scale = jnp.maximum(1.0, jnp.abs(mechanism.log_size(s, p)) / LARGE)
-    off = zero
-    for name, value in s.items():
-        least = LEAST_WEIGHT / (1.0 + jnp.abs(value))
-        off = off + (total[name] / scale + least) * jnp.abs(error[name])
-    return off
+    off = sum((total[name] * jnp.abs(error[name]) for name in s), start=zero) / scale
+    any_error = sum((jnp.abs(error[name]) for name in s), start=zero)
+    return off + LEAST_WEIGHT * any_error / sum((jnp.abs(v) for v in s.values()), start=zero + 1.0)
