@@ -38,6 +38,7 @@ transformed parameters {
     log_size[p, 1] = log(baseline[p]);
     for (i in 1 : edges[p]) {
       real next = fmin(edge[p, i + 1], day[p, visits[p]]);
+      if (next <= edge[p, i]) break; // one scan only
       int first = v;
       while (v <= visits[p] && day[p, v] <= next) v += 1;
       int stops = v - first;

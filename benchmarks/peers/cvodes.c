@@ -83,6 +83,7 @@ static int patient(struct solver *one, const struct patients *all, long k, doubl
     one->now = piece_of(all, k, i);
     const double next = fmin(all->edge[k * all->edges + i + 1], last);
     double reached = one->now.edge;
+    if (reached >= next) break; /* one scan only */
     if (restart(one, reached, rtol)) return 1;
     if (CVodeSetStopTime(one->memory, next)) return 1;
     while (reached < next) {

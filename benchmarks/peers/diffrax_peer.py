@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 
 import jax
@@ -68,8 +69,8 @@ def rate(day, y, arguments):
 class Prepared:
     """Compiled functions of the three free parameters of all patients."""
 
-    def __init__(self, problem: Problem, rtol: float, method: Method = DEFAULT) -> None:
-        self.problem, self.rtol, self.method = problem, rtol, method
+    def __init__(self, problem: Problem, method: Method = DEFAULT) -> None:
+        self.problem, self.method = problem, method
         cut = problem.cut
         far = np.where(np.arange(cut.edge.shape[1]) < cut.count[:, None], cut.edge, 1e6)
         self.rows = {
@@ -91,7 +92,7 @@ class Prepared:
         p = known | free
         adjoint = dx.ForwardMode() if self.method.forward else dx.RecursiveCheckpointAdjoint()
         control = dx.ClipStepSizeController(
-            dx.PIDController(rtol=self.rtol, atol=self.rtol),
+            dx.PIDController(rtol=row["rtol"], atol=row["rtol"]),
             jump_ts=row["edge"], store_rejected_steps=REJECTED,
         )  # fmt: skip
         solution = dx.diffeqsolve(
@@ -138,11 +139,10 @@ def solve(
     problem: Problem, rtol: float, *, sensitivities: bool, method: Method = DEFAULT
 ) -> tuple[np.ndarray, np.ndarray | None, dict]:
     """Solve the patients; sensitivities are by forward mode, whatever the method."""
-    found, steps = _compiled(Prepared(problem, rtol, method), "course")()
+    found, steps = compiled(problem, method, "course")(rtol)
     slopes = None
     if sensitivities:
-        ahead = Prepared(problem, rtol, Method(method.chunk, forward=True))
-        by_name = _compiled(ahead, "slopes")()
+        by_name = compiled(problem, Method(method.chunk, forward=True), "slopes")(rtol)
         slopes = np.stack([by_name[name] for name in SENSITIVE], axis=-1)
     about = {"method": f"diffrax Tsit5 {method}", "steps": float(np.mean(steps))}
     about |= {"most_steps": int(np.max(steps))}
@@ -151,7 +151,7 @@ def solve(
 
 def gradient(problem: Problem, rtol: float, method: Method = DEFAULT) -> np.ndarray:
     """Gradient of ``sum(weights * log size)`` to growth, kill and waning, (P, 3)."""
-    _, slopes = _compiled(Prepared(problem, rtol, method), "gradient")()
+    _, slopes = compiled(problem, method, "gradient")(rtol)
     return np.stack([slopes[name] for name in SENSITIVE], axis=-1)
 
 
@@ -160,12 +160,14 @@ def timed(
 ) -> np.ndarray:
     """Seconds of each repeat, sorted: the weighted sum, or that and its gradient."""
     task = "gradient" if sensitivities else "value"
-    run = _compiled(Prepared(problem, rtol, method), task)
-    return seconds_of(lambda: jax.block_until_ready(run()), repeats)
+    run = compiled(problem, method, task)
+    return seconds_of(lambda: jax.block_until_ready(run(rtol)), repeats)
 
 
-def _compiled(ready: Prepared, task: str) -> Callable:
-    """Compile one task for the problem's own parameters."""
+@cache
+def compiled(problem: Problem, method: Method, task: str) -> Callable[[float], tuple]:
+    """Compile one task for the problem's own parameters; a function of the tolerance."""
+    ready = Prepared(problem, method)
 
     def slopes(*given):
         size = lambda *mine: ready.course(*mine)[0]  # noqa: E731
@@ -177,6 +179,10 @@ def _compiled(ready: Prepared, task: str) -> Callable:
         "value": ready.value,
         "gradient": ready.value_and_gradient,
     }
-    given = ready.free, ready.known, ready.rows
-    run = jax.jit(tasks[task]).lower(*given).compile()
-    return lambda: run(*given)
+
+    def given(rtol: float) -> tuple:
+        same = jnp.full(problem.patients, rtol)
+        return ready.free, ready.known, ready.rows | {"rtol": same}
+
+    run = jax.jit(tasks[task]).lower(*given(1.0)).compile()
+    return lambda rtol: run(*given(rtol))

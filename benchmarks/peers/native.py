@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from peers.problem import Pieces, Problem
+from peers.problem import Problem
 from peers.scipy_peer import finished
 
 HERE = Path(__file__).parent
@@ -68,8 +68,8 @@ class _Patients(ct.Structure):
 class Handed:
     """A problem as C sees it, with room for the results; keeps the arrays alive."""
 
-    def __init__(self, problem: Problem, cut: Pieces | None = None) -> None:
-        cut = cut or problem.cut
+    def __init__(self, problem: Problem) -> None:
+        cut = problem.cut
         arrays = {
             "start": problem.start,
             "day": problem.day,

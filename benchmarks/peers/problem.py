@@ -42,6 +42,7 @@ class Pieces(NamedTuple):
 
 FAR = 1e9
 """A day beyond every scan."""
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,8 @@ class Problem:
         Every parameter, constants included, natural scale.
     clearance, central_volume, intercompartmental, peripheral_volume : float
         CL (L/day), V1 (L), Q (L/day) and V2 (L).
+    jump : bool
+        Whether contenders are given each infusion as one jump (`jumps`), not as two edges.
     """
 
     start: np.ndarray
@@ -76,6 +79,7 @@ class Problem:
     central_volume: float
     intercompartmental: float
     peripheral_volume: float
+    jump: bool = False
 
     @property
     def patients(self) -> int:
@@ -99,8 +103,8 @@ class Problem:
 
     @cached_property
     def cut(self) -> "Pieces":
-        """What `pieces` finds, kept."""
-        return pieces(self)
+        """Concentrations as contenders are given them, kept."""
+        return jumps(self) if self.jump else pieces(self)
 
     def only(self, which: np.ndarray) -> "Problem":
         """Keep some patients, by index."""
@@ -163,7 +167,7 @@ def pieces(problem: Problem) -> Pieces:
     end = begin + length
     start = problem.start[:, None]
     edge = np.concatenate([start, 0.0 * start, begin, end, np.full_like(start, FAR)], axis=1)
-    used = (edge >= start) & (edge < problem.last[:, None])
+    used = (edge == start) | ((edge > start) & (edge < problem.last[:, None]))
     edge = np.sort(np.where(used, edge, FAR), axis=1)
     again = np.concatenate([np.zeros((len(edge), 1), bool), np.diff(edge, axis=1) <= 0.0], 1)
     edge = np.sort(np.where(again, FAR, edge), axis=1)
@@ -181,6 +185,75 @@ def pieces(problem: Problem) -> Pieces:
     steady = on[:, :, None] / decay
     moving = share * (np.stack(held, axis=-1) - steady)
     return Pieces(edge, count, np.sum(share * steady, axis=-1), moving, decay)
+
+
+def jumps(problem: Problem) -> Pieces:
+    """Lay out the concentrations with each infusion as one jump, at the day that keeps its effect.
+
+    Blockade of the hour before and of the hour after are continued to a day within the infusion,
+    chosen so that the integral of the blockade is that of the true course. Each dose is then one
+    edge instead of two, and log sizes are wrong by less than 1e-4.
+    """
+    decay, share = modes(problem)
+    begin, length = problem.dose_start, problem.dose_length
+    end, given = begin + length, problem.dose_mg > 0.0
+    if np.any((end[:, :-1] > begin[:, 1:]) & given[:, 1:]):
+        raise ValueError("Infusions overlap; leave them as they are.")
+    pace = problem.dose_mg[..., None] / length[..., None] * share / decay
+    whole = pace * -np.expm1(-decay * length[..., None])  # mg/L at the end, of this dose alone
+    jump = np.where(given, begin + _jump_after(problem, pace, whole, decay), FAR)
+    start = problem.start[:, None]
+    day_0 = np.where(start < 0.0, 0.0, FAR)
+    edge = np.concatenate([start, day_0, jump, np.full_like(start, FAR)], axis=1)
+    used = (edge == start) | ((edge > start) & (edge < problem.last[:, None]))
+    edge = np.sort(np.where(used, edge, FAR), axis=1)
+    count = np.sum(edge < FAR, axis=1)
+    edge = edge[:, : count.max() + 1]
+    begun = (jump[:, None, :] <= edge[:, :, None]) & (edge[:, :, None] < FAR)
+    since = np.where(begun, edge[:, :, None] - end[:, None, :], 0.0)
+    moving = [
+        np.sum(np.where(begun, whole[:, None, :, i] * np.exp(-k * since), 0.0), axis=2)
+        for i, k in enumerate(decay)
+    ]
+    return Pieces(edge, count, np.zeros_like(edge), np.stack(moving, axis=-1), decay)
+
+
+def _jump_after(
+    problem: Problem, pace: np.ndarray, whole: np.ndarray, decay: np.ndarray
+) -> np.ndarray:
+    """Days from the start of each infusion to its jump, (P, D), by Newton's method."""
+    begin, length = problem.dose_start, problem.dose_length
+    left = np.zeros_like(whole)  # mg/L at the beginning, of the doses before
+    for d in range(1, begin.shape[1]):
+        since = np.minimum(begin[:, d] - begin[:, d - 1] - length[:, d - 1], FAR)[:, None]
+        reached = left[:, d - 1] * np.exp(-decay * length[:, d - 1, None]) + whole[:, d - 1]
+        left[:, d] = reached * np.exp(-decay * since)
+    ratio = problem.parameters["tissue_ratio"] / problem.parameters["half_occupancy"]
+
+    def before(since: np.ndarray) -> np.ndarray:
+        return left[:, :, None] * np.exp(-decay * since[..., None])
+
+    def after(since: np.ndarray) -> np.ndarray:
+        late = since - length[..., None]
+        return before(since) + whole[:, :, None] * np.exp(-decay * late[..., None])
+
+    def during(since: np.ndarray) -> np.ndarray:
+        return before(since) + pace[:, :, None] * -np.expm1(-decay * since[..., None])
+
+    def blockade(course: Callable, since: np.ndarray) -> np.ndarray:
+        free = ratio[:, None, None] * course(since).sum(-1)
+        return free / (free + 1.0)
+
+    def integral(course: Callable, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        half = 0.5 * (high - low)
+        return blockade(course, (low + half)[..., None] + half[..., None] * NODES) @ WEIGHTS * half
+
+    true, at = integral(during, 0.0 * length, length), 0.5 * length
+    for _ in range(4):
+        missing = integral(before, 0.0 * length, at) + integral(after, at, length) - true
+        slope = (blockade(before, at[..., None]) - blockade(after, at[..., None]))[..., 0]
+        at = np.clip(at - missing / np.where(slope < 0.0, slope, -1.0), 0.0, length)
+    return at
 
 
 def weights(problem: Problem) -> np.ndarray:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from peers.problem import FAR, LOG_BURDEN_LIMIT, Problem, seconds_of
+from peers.problem import FAR, LOG_BURDEN_LIMIT, Problem, pieces, seconds_of
 
 METHOD = "LSODA"
 EXACT = 1e-12
@@ -73,7 +73,7 @@ def exact(problem: Problem, rtol: float = EXACT) -> tuple[np.ndarray, np.ndarray
 
     All patients move together, each on a clock that runs from 0 to 1 between two of its stops.
     """
-    cut = problem.cut
+    cut = pieces(problem)
     stops = np.concatenate([cut.edge, np.where(problem.visible, problem.day, FAR)], axis=1)
     stops = np.sort(np.minimum(stops, problem.last[:, None]), axis=1)
     patient = np.arange(problem.patients)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from peers import native, simd
-from peers.problem import Problem, seconds_of
+from peers.problem import Pieces, Problem, pieces, seconds_of
 
 SOURCE = "simd_core.cpp"
 LANES = 8
@@ -37,9 +37,9 @@ class Grid:
     places: np.ndarray
 
 
-def grid(problem: Problem, k: int, longest: float) -> Grid:
+def grid(problem: Problem, cut: Pieces, k: int, longest: float) -> Grid:
     """Lay out one patient's steps, none longer than `longest` days."""
-    cut, days = problem.cut, problem.day[k, : problem.visits[k]]
+    days = problem.day[k, : problem.visits[k]]
     stops = np.concatenate([[problem.start[k], 0.0], problem.dose_start[k], days])
     stops = np.unique(stops[(stops >= days[0]) & (stops <= days[-1])])
     parts = np.maximum(np.ceil(np.diff(stops) / longest - 1e-9), 1).astype(int)
@@ -69,7 +69,8 @@ class Prepared:
 
     def __init__(self, problem: Problem, longest: np.ndarray, *, sensitivities: bool) -> None:
         self.handed, self.sensitivities = native.Handed(problem), sensitivities
-        grids = [grid(problem, k, float(one)) for k, one in enumerate(longest)]
+        cut = pieces(problem)
+        grids = [grid(problem, cut, k, float(one)) for k, one in enumerate(longest)]
         steps = np.array([len(one.length) for one in grids])
         order = np.argsort(-steps, kind="stable")
         self.order = np.append(order, np.full(-len(order) % LANES, -1)).astype(np.int64)
