@@ -340,20 +340,19 @@ def test_patients_who_were_given_the_same_share_their_cells():
     assert (pd1[1] < pd1[0] - 0.02).all()
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"starts": [0.0, -1.0]},
-        {"days": [np.array([42.0, 84.0]), np.array([42.0, 85.0])]},
-        {"regimens": [{"atezolizumab": EVERY_3_WEEKS}, {"ipilimumab": EVERY_3_WEEKS}]},
-        {"regimens": [{"atezolizumab": EVERY_3_WEEKS},
-                      {"atezolizumab": replace(EVERY_3_WEEKS, resets=np.array([50.0]))}]},
-        {"regimens": [{"atezolizumab": EVERY_3_WEEKS},
-                      {"atezolizumab": replace(EVERY_3_WEEKS, duration=EVERY_3_WEEKS.duration / 2)}]},
-        {"kinetics": [{}, {"atezolizumab": ATEZOLIZUMAB.pharmacokinetics}]},
-    ],
-    ids=["start", "days", "drug", "reset", "duration", "kinetics"],
-)  # fmt: skip
+EMPTIED = replace(EVERY_3_WEEKS, resets=np.array([50.0]))
+QUICKER = replace(EVERY_3_WEEKS, duration=EVERY_3_WEEKS.duration / 2)
+UNLIKE = {
+    "start": {"starts": [0.0, -1.0]},
+    "days": {"days": [np.array([42.0, 84.0]), np.array([42.0, 85.0])]},
+    "drug": {"regimens": [{"atezolizumab": EVERY_3_WEEKS}, {"ipilimumab": EVERY_3_WEEKS}]},
+    "reset": {"regimens": [{"atezolizumab": EVERY_3_WEEKS}, {"atezolizumab": EMPTIED}]},
+    "duration": {"regimens": [{"atezolizumab": EVERY_3_WEEKS}, {"atezolizumab": QUICKER}]},
+    "kinetics": {"kinetics": [{}, {"atezolizumab": ATEZOLIZUMAB.pharmacokinetics}]},
+}
+
+
+@pytest.mark.parametrize("other", UNLIKE.values(), ids=UNLIKE)
 def test_patients_who_differ_in_anything_have_their_own_cells(other):
     same = {"starts": [0.0] * 2, "days": [np.array([42.0, 84.0])] * 2,
             "regimens": [{"atezolizumab": EVERY_3_WEEKS}] * 2, "kinetics": [{}, {}]}  # fmt: skip
