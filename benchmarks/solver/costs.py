@@ -55,7 +55,7 @@ def single_precision(problem: Problem, repeats: int) -> None:
         for accuracy in ("draft", "standard"):
             with jax.enable_x64(False):
                 laid = Prepared(problem, accuracy)
-                                seconds = seconds_of(laid.again(ours.value, path), repeats)[0]
+                seconds = seconds_of(laid.again(ours.value, path), repeats)[0]
                 size, taken = laid.run(ours.plainly, path)
             assert size.dtype == np.float32
             ok = taken >= 0
