@@ -34,17 +34,21 @@ class Grid(NamedTuple):
         Of the polynomials in time.
     unresolved : float
         Days; an infusion that ends later than this in its cell ends the cell.
+    paired : tuple of float, optional
+        Of the faster path, see `pdmodel.pairs`: longest step of the coarse grid, days, and the
+        difference of log size up to which two grids agree.
     """
 
     tolerance: float
     longest: float
     degree: int
     unresolved: float
+    paired: tuple[float, float] | None = None
 
 
 GRIDS: Mapping[str, Grid] = {
-    "draft": Grid(1e-3, 21.0, 4, 0.125),
-    "standard": Grid(5e-5, 21.0, 4, 0.125),
+    "draft": Grid(1e-3, 21.0, 4, 0.125, (21.0, 5e-3)),
+    "standard": Grid(5e-5, 21.0, 4, 0.125, (10.5, 1e-3)),
     "fine": Grid(2e-7, 10.5, 6, 0.01),
 }
 RAMP = np.polynomial.legendre.leggauss(12)
@@ -74,6 +78,8 @@ class Courses:
         False for padding.
     tolerance : float
         Error of one step that is allowed, in log size.
+    paired : tuple of float, optional
+        See `Grid.paired`; only for mechanisms that declare a linear pair.
     """
 
     begin: np.ndarray
@@ -85,6 +91,7 @@ class Courses:
     read: np.ndarray
     visible: np.ndarray
     tolerance: float
+    paired: tuple[float, float] | None = None
 
 
 def breakpoints(
@@ -239,6 +246,7 @@ def lay_out(
         read=np.stack([np.pad(reads[i], (0, visits - len(reads[i]))) for i in which]),
         visible=np.stack([np.arange(visits) < len(reads[i]) for i in which]),
         tolerance=grid.tolerance,
+        paired=grid.paired if model.mechanism.linear else None,
     )
 
 

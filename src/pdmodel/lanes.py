@@ -6,8 +6,8 @@ the error of `pdmodel.step` allows; the rest of a cell is always divided evenly,
 stay the same for nearby values, and a gradient belongs to the value it comes with.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,14 @@ from jax import Array, lax
 
 from pdmodel.action import Actions
 from pdmodel.mechanism import Mechanism, State
-from pdmodel.parameter import Values
 from pdmodel.step import MOMENTS, Forcing, apart, one_step
+from pdmodel.task import Columns, Task
 
 LANES = {"cpu": 128}
 """Most lanes by JAX backend: on a processor, enough to share the cost of starting an operation,
 and few enough for what they hold (200 numbers each) to stay in the cache."""
+FEWER = 32
+"""Courses for each lane where only some are wanted, how many being unknown beforehand."""
 MANY_LANES = 16_384
 """Most lanes elsewhere: an accelerator is filled by width."""
 MOST_STEPS = 4096
@@ -71,63 +73,6 @@ class Lanes(NamedTuple):
     steps: Array  # (rows + 1,), below 0 where the course failed
 
 
-class Task(NamedTuple):
-    """What is solved, and what is recorded of it.
-
-    Attributes
-    ----------
-    mechanism : Mechanism
-    names : tuple of str
-        Parameters in the columns of the rows of values, the differentiated ones first.
-    directions : int
-        How many of them are differentiated.
-    fixed : dict of str to Array
-        The other parameters, each of shape ().
-    output : callable
-        ``(state, values) -> list of numbers``, recorded with the derivatives behind them.
-    repeat : int
-        Rows of values of one patient, one after the other.
-    """
-
-    mechanism: Mechanism
-    names: tuple[str, ...]
-    directions: int
-    fixed: Values
-    output: Callable[[State, Values], list[Array]]
-    repeat: int = 1
-
-    def values(self, row: Array) -> Values:
-        """Name the parameters of one lane."""
-        return {**self.fixed, **{name: row[i] for i, name in enumerate(self.names)}}
-
-    def start(self, row: Array) -> State:
-        """Begin the courses of several rows."""
-        return jax.vmap(lambda one: self.mechanism.initial(self.values(one)))(row)
-
-    def pushed(
-        self, function: Callable, row: Array, state: Any = None, change: Any = None
-    ) -> tuple:
-        """Apply ``function(state, row)``; what comes out, and its change in each direction."""
-        if not self.directions:
-            return function(state, row), {}
-
-        def one(direction: Array, change: Any) -> tuple:
-            tangent = jnp.broadcast_to(direction[None, :], row.shape)
-            return jax.jvp(function, (state, row), (change, tangent))
-
-        basis = jnp.eye(self.directions, len(self.names), dtype=row.dtype)
-        return jax.vmap(one, out_axes=(None, 0))(basis, change)
-
-    def recorded(self, row: Array, state: State, change: State) -> Array:
-        """Record outputs and their derivatives, (lanes, columns)."""
-
-        def output(state: State, row: Array) -> list[Array]:
-            return jax.vmap(lambda s, one: self.output(s, self.values(one)))(state, row)
-
-        kept, moved = self.pushed(output, row, state, change)
-        return jnp.stack([*kept, *(one for many in moved for one in many)], axis=1)
-
-
 def forcing(cell: list[Array], at: Array, step: Array, names: tuple[str, ...]) -> Forcing:
     """Read the actions of a step from the polynomials of its cell."""
     moments: list[dict[str, Array]] = [{} for _ in MOMENTS]
@@ -163,31 +108,47 @@ def _ranked(leaving: Array) -> tuple[Array, Array]:
     return rank + before[word], jnp.sum(counts)
 
 
+def _queued(
+    task: Task, cells: Cells, count: int, wanted: Array | None
+) -> tuple[Array, Array | int]:
+    """Line up the rows that are wanted, with `count` behind them; and how many they are."""
+    queue = cells.queue[:, None] * task.repeat + jnp.arange(task.repeat)[None, :]
+    queue = queue.ravel()
+    if wanted is None:
+        return jnp.append(queue, count), queue.shape[0]
+    asked = wanted[queue]
+    place = jnp.where(asked, jnp.cumsum(asked) - 1, queue.shape[0])
+    line = jnp.full(queue.shape[0] + 1, count).at[place].set(queue, mode="promise_in_bounds")
+    return line.at[-1].set(count), jnp.sum(asked)
+
+
 def lanes_for(rows: int) -> int:
     """Choose how many lanes serve `rows` courses."""
     most = LANES.get(jax.default_backend(), MANY_LANES)
     return min(most, 1 << max(rows - 1, 0).bit_length())
 
 
-def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
-    """Solve all courses.
+def march(
+    task: Task, rows: Array, cells: Cells, wanted: Array | None = None
+) -> tuple[Array, Array]:
+    """Solve all courses, or those that are wanted.
 
     Parameters
     ----------
     task : Task
     rows : Array, shape (rows, parameters)
     cells : Cells
+    wanted : Array of bool, shape (rows,), optional
 
     Returns
     -------
     records, steps : Array
         Shapes (rows, records, columns) and (rows,): how many steps were tried, below 0 where
-        the course failed.
+        the course failed. Both are 0 of what is not wanted.
     """
     count, depth = rows.shape[0], cells.records.shape[0]
-    lanes, waiting = lanes_for(count), cells.queue.shape[0] * task.repeat
-    queue = cells.queue[:, None] * task.repeat + jnp.arange(task.repeat)[None, :]
-    queue = jnp.append(queue.ravel(), count)
+    queue, waiting = _queued(task, cells, count, wanted)
+    lanes = lanes_for(count if wanted is None else -(-count // FEWER))
     padded = jnp.concatenate([rows, rows[:1]])
 
     def cells_of(who: Array) -> tuple[Array, Array]:
@@ -195,10 +156,10 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
         return cells.first[patient], cells.last[patient]
 
     def seated(who: Array) -> tuple[State, State]:
-        return task.pushed(lambda _, row: task.start(row), padded[who])
+        return task.pushed(lambda _, row: task.start(row), task.columns(padded[who]))
 
     def body(c: Lanes) -> Lanes:
-        row = apart(padded[c.who])
+        row = task.columns(padded[c.who])
         table = apart(cells.table[c.cell])
         cell = apart([table[:, k] for k in range(table.shape[1])])
         parts = jnp.maximum(jnp.ceil((cell[1] - c.at) / c.wanted - 1e-6), 1.0)
@@ -235,7 +196,7 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
 
     who = queue[jnp.minimum(jnp.arange(lanes), waiting)]
     state, change = seated(who)
-    width = jax.eval_shape(task.recorded, padded[who], state, change).shape[1]
+    width = jax.eval_shape(task.recorded, task.columns(padded[who]), state, change).shape[1]
     begin = Lanes(
         who=who,
         cell=cells_of(who)[0],
@@ -244,7 +205,7 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
         taken=jnp.zeros(lanes, int),
         state=state,
         change=change,
-        waiting=jnp.array(min(lanes, waiting)),
+        waiting=jnp.minimum(lanes, waiting),
         records=jnp.zeros((count * depth + 1, width), rows.dtype),
         steps=jnp.zeros(count + 1, int),
     )
@@ -253,7 +214,7 @@ def march(task: Task, rows: Array, cells: Cells) -> tuple[Array, Array]:
 
 
 def _tried(
-    task: Task, cells: Cells, c: Lanes, row: Array, cell: list[Array], step: Array
+    task: Task, cells: Cells, c: Lanes, row: Columns, cell: list[Array], step: Array
 ) -> tuple[State, State, Array, Array]:
     """Try one step: the state and its change after it, or as before if it was too long."""
     mechanism, names = task.mechanism, tuple(cells.actions)
@@ -262,12 +223,12 @@ def _tried(
     moments, drift = tuple({**a, **absent} for a in moments), {**drift, **absent}
     now, step, moments, drift = apart((cell[0] + c.at, step, moments, drift))
 
-    def move(state: State, row: Array) -> tuple[State, Array]:
-        def one(now: Array, step: Array, s: State, row: Array, forcing: Forcing) -> tuple:
+    def move(state: State, row: Columns) -> tuple[State, Array]:
+        def one(row: Columns, now: Array, step: Array, s: State, forcing: Forcing) -> tuple:
             moving = task.names[: task.directions]
             return one_step(mechanism, moving, now, step, s, task.values(row), forcing)
 
-        return apart(jax.vmap(one)(now, step, state, row, (moments, drift)))
+        return apart(task.batched(one, row, now, step, state, (moments, drift)))
 
     (moved, error), change = task.pushed(move, row, c.state, c.change)
     off = error / cells.tolerance

@@ -1,6 +1,7 @@
 """The only integrator: courses of many patients at once, read at their visits.
 
-`pdmodel.lanes` moves the patients. Gradients are forward sensitivities, carried along with the
+`pdmodel.pairs` moves those whose mechanism declares a structure that makes it fast, as far as that
+is accurate enough; `pdmodel.lanes` moves all others. Gradients are forward sensitivities, carried along with the
 solution: with a handful of free parameters they cost less than an adjoint, and nothing is stored.
 Under `jax.vmap` draws and patients stand in one queue.
 """
@@ -20,10 +21,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.course import Courses
-from pdmodel.lanes import Cells, Task, march
+from pdmodel.lanes import Cells, march
 from pdmodel.mechanism import Mechanism, State
+from pdmodel.pairs import Pairs, extrapolated, paired
 from pdmodel.parameter import Values
 from pdmodel.step import dependence
+from pdmodel.task import Task
 
 OfPatients = PyTree[Num[ArrayLike, "#{blocks.patients}"] | Num[ArrayLike, ""]]
 """Values that are each a number or of shape (patients,) or (1,), checked by `solve`."""
@@ -37,10 +40,13 @@ class Blocks(NamedTuple):
     cells : Cells
     read : Array of int, shape (patients, visits)
         Which record each visit is; 0 is the beginning of the course.
+    pairs : Pairs, optional
+        Grids of the faster path, where the mechanism allows it.
     """
 
     cells: Cells
     read: Array
+    pairs: Pairs | None
 
     @property
     def patients(self) -> int:
@@ -71,9 +77,10 @@ def blocked(courses: Courses) -> Blocks:
     cells = courses.last - courses.first
     queue = np.argsort(-cells, kind="stable")
     table = [courses.begin, courses.length, courses.slot, *(courses.actions[n] for n in names)]
+    table = np.column_stack(table)
     return Blocks(
         Cells(
-            table=jnp.asarray(np.column_stack(table), float),
+            table=jnp.asarray(table if len(table) else np.zeros((1, table.shape[1])), float),
             actions={name: jnp.array(i) for i, name in enumerate(names)},
             first=jnp.asarray(courses.first),
             last=jnp.asarray(courses.last),
@@ -82,6 +89,7 @@ def blocked(courses: Courses) -> Blocks:
             tolerance=jnp.array(courses.tolerance, float),
         ),
         jnp.asarray(courses.read),
+        paired(courses, *courses.paired) if courses.paired and len(table) else None,
     )
 
 
@@ -131,9 +139,16 @@ def _marching(asked: _Asked) -> Callable:
     @custom_vmap
     def run(rows: Array, fixed: Values, blocks: Blocks) -> tuple[Array, Array]:
         task = Task(mechanism, names, directions, fixed, partial(output, mechanism), repeat)
-        records, steps = march(task, rows, blocks.cells)
-        state, change = task.pushed(lambda _, row: task.start(row), rows)
-        records = records.at[:, 0].set(task.recorded(rows, state, change))
+        if mechanism.linear is None or blocks.pairs is None:
+            records, steps = march(task, rows, blocks.cells)
+        else:
+            records, good = extrapolated(task, rows, blocks.pairs)
+            others, tried = march(task, rows, blocks.cells, ~good)
+            records = jnp.where(good[:, None, None], records, others)
+            steps = jnp.where(good, 0, tried)
+        row = task.columns(rows)
+        state, change = task.pushed(lambda _, row: task.start(row), row)
+        records = records.at[:, 0].set(task.recorded(row, state, change))
         read = jnp.repeat(blocks.read, repeat, axis=0)
         return jnp.take_along_axis(records, read[:, :, None], axis=1), steps
 

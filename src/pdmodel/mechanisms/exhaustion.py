@@ -184,8 +184,8 @@ def inflow(time: Array, s: State, p: Values, a: Actions) -> tuple[Array, Array]:
 
 def flow(step: Array, s: State, mean: State, p: Values, a: Actions) -> State:
     """Move the burden by a step with the effectors at their mean."""
-    moved = s["log_burden"] + step * 3.0 * p["growth"] * (1.0 - p["kill"] * mean["effector"])
-    return {"log_burden": jnp.clip(moved, -LOG_BURDEN_LIMIT, LOG_BURDEN_LIMIT)}
+    change = 3.0 * p["growth"] * (1.0 - p["kill"] * mean["effector"])
+    return {"log_burden": s["log_burden"] + step * change}
 
 
 def log_size(s: State, p: Values) -> Array:
