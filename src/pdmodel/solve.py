@@ -1,9 +1,9 @@
 """The only integrator: courses of many patients at once, read at their visits.
 
-`pdmodel.pairs` moves those whose mechanism declares a structure that makes it fast, as far as that
-is accurate enough; `pdmodel.lanes` moves all others. Gradients are forward sensitivities, carried along with the
-solution: with a handful of free parameters they cost less than an adjoint, and nothing is stored.
-Under `jax.vmap` draws and patients stand in one queue.
+`pdmodel.pairs` moves those whose mechanism declares a structure that makes it fast, as far as
+that is accurate enough; `pdmodel.lanes` moves all others. Gradients are forward sensitivities,
+carried along with the solution: with a handful of free parameters they cost less than an adjoint,
+and nothing is stored. Under `jax.vmap` draws and patients stand in one queue.
 """
 
 from collections.abc import Callable, Mapping
