@@ -13,10 +13,11 @@ from numpyro.infer.util import constrain_fn, potential_energy
 
 from pdmodel.data import Cohort
 from pdmodel.errors import FitError
+from pdmodel.heights import TOGETHER, per_patient
 from pdmodel.keys import key_of
 from pdmodel.levels import FRESH, Stored, log_marginals, steps, tabulated
 from pdmodel.likelihood import Evidence, evidence
-from pdmodel.look import Look, first_look, log_normal, per_patient, positions
+from pdmodel.look import Look, first_look, log_normal, positions
 from pdmodel.marginal import (
     Table,
     chosen_effects,
@@ -184,15 +185,16 @@ def _effects(
         def move(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
             at, before = carry
             k1, k2 = jax.random.split(jax.random.fold_in(key, k + 10))
-            trial = at + jnp.einsum("pij,pj->pi", root, jax.random.normal(k1, at.shape))
+            moved = jnp.einsum("pij,pj->pi", root, jax.random.normal(k1, at.shape))
+            trial = at + jnp.where(k < 0, 0.0, moved)  # the first time: where it stands
             after = height(trial)
             accept = jnp.log(jax.random.uniform(k2, before.shape)) < after - before
             return jnp.where(accept[:, None], trial, at), jnp.where(accept, after, before)
 
-        moved, _ = jax.lax.fori_loop(0, MOVES, move, (start, height(start)))
-        return moved, effective, far
+        before = jnp.full(start.shape[0], -jnp.inf)
+        return jax.lax.fori_loop(-1, MOVES, move, (start, before))[0], effective, far
 
-    return jax.lax.map(one, (keys, z, centre, sd))
+    return jax.lax.map(one, (keys, z, centre, sd), batch_size=TOGETHER)
 
 
 def together(

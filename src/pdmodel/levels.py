@@ -11,11 +11,12 @@ from jax import Array
 from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 
+from pdmodel.heights import likelihoods_each
 from pdmodel.likelihood import Evidence
 from pdmodel.look import Look, climbed, log_normal, positions
 from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
-from pdmodel.nodes import Nodes, Weighed, likelihoods_each, refined
+from pdmodel.nodes import Nodes, Weighed, refined
 from pdmodel.nuts import side_by_side
 
 RAW, KEPT = 4096, 96

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import gammaln
 
-from pdmodel.likelihood import Evidence, expected_sizes, log_likelihood, scan_terms
+from pdmodel.heights import TOGETHER, likelihoods, per_patient
+from pdmodel.likelihood import Evidence
 from pdmodel.model import Model
-from pdmodel.population import FAILED, Picture, blank
+from pdmodel.population import Picture, blank
 
 NODES = 256
 ENOUGH = 40.0
@@ -63,11 +64,6 @@ class Look(NamedTuple):
     tilt: Array
 
 
-def _named(model: Model, effects: Array, shared: Array) -> dict[str, Array]:
-    values = {q.name: q.natural(effects[:, k]) for k, q in enumerate(model.individual)}
-    return values | {q.name: q.natural(shared[k]) for k, q in enumerate(model.shared)}
-
-
 def positions(model: Model, look: Look) -> dict[str, Array]:
     """Unbounded positions of the population of a look."""
     z = {
@@ -78,26 +74,6 @@ def positions(model: Model, look: Look) -> dict[str, Array]:
         z[f"{q.name}_typical_z"] = (centre - q.centre) / q.sd
         z[f"{q.name}_sd_z"] = jnp.log(sd / q.iiv) / q.between_spread
     return z
-
-
-def per_patient(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
-    """Log-likelihood of each patient at its effects, shape (patients,)."""
-    terms, ok = log_likelihood(model, _named(model, effects, shared), data)
-    return jnp.where(ok, jnp.sum(terms, axis=1), FAILED)
-
-
-def per_patient_each(model: Model, data: Evidence, effects: Array, several: Array) -> Array:
-    """Log-likelihoods at several values of what only the residual shares, (several, patients).
-
-    The courses are solved once, at the first of them.
-    """
-    expected, ok = expected_sizes(model, _named(model, effects, several[0]), data)
-
-    def one(shared: Array) -> Array:
-        terms = scan_terms(model, _named(model, effects, shared), data, expected, ok)
-        return jnp.where(ok, jnp.sum(terms, axis=1), FAILED)
-
-    return jax.vmap(one)(several)
 
 
 def log_normal(at: Array, centre: Array, sd: Array) -> Array:
@@ -139,7 +115,6 @@ def moments(nodes: Array, weight: Array, sd: Array) -> tuple[Array, Array]:
     return mean, covariance + 1e-4 * jnp.diag(sd**2)
 
 
-@partial(jax.jit, static_argnums=0)
 def explored(model: Model, data: Evidence, key: Array, at: Look) -> tuple[Array, Array, Array]:
     """Draw nodes for every patient and weigh them.
 
@@ -148,6 +123,19 @@ def explored(model: Model, data: Evidence, key: Array, at: Look) -> tuple[Array,
     nodes, weight, effective : Array
         Shapes (nodes, patients, effects), (nodes, patients) and (patients,).
     """
+    nodes, log_drawn = _proposed(key, at)
+    weight, effective = _weighed(at, nodes, log_drawn, likelihoods(model, data, nodes, at.shared))
+    return nodes, weight, effective
+
+
+@jax.jit
+def _weighed(at: Look, nodes: Array, log_drawn: Array, likelihood: Array) -> tuple[Array, Array]:
+    return tempered(likelihood + log_normal(nodes, at.centre, at.sd) - log_drawn)
+
+
+@jax.jit
+def _proposed(key: Array, at: Look) -> tuple[Array, Array]:
+    """Draw nodes, half around what is known of each patient; and their log density."""
     half = NODES // 2
     k1, k2, k3 = jax.random.split(key, 3)
     patients, d = at.mean.shape
@@ -157,14 +145,10 @@ def explored(model: Model, data: Evidence, key: Array, at: Look) -> tuple[Array,
     near = at.mean + jnp.einsum("pij,npj->npi", root, z * tail)
     far = at.centre + at.sd * jax.random.normal(k3, (NODES - half, patients, d))
     nodes = jnp.concatenate([near, far])
-    likelihood = jax.lax.map(lambda e: per_patient(model, data, e, at.shared), nodes, batch_size=64)
     inverse = jnp.linalg.inv(root)
     back = jnp.einsum("pij,npj->npi", inverse, nodes - at.mean)
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
-    prior = log_normal(nodes, at.centre, at.sd)
-    drawn = jnp.logaddexp(log_student(back, volume), prior)
-    weight, effective = tempered(likelihood + prior - drawn)
-    return nodes, weight, effective
+    return nodes, jnp.logaddexp(log_student(back, volume), log_normal(nodes, at.centre, at.sd))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -180,16 +164,21 @@ def _shared_step(model: Model, data: Evidence, drawn: Array, look: Look) -> Arra
     def value(z: Array) -> Array:
         at = prior_centre + prior_sd * z
         moved = drawn + look.tilt @ (at - look.shared)
-        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), moved, batch_size=64)
+        terms = jax.lax.map(lambda e: per_patient(model, data, e, at), moved, batch_size=TOGETHER)
         terms = terms + log_normal(moved, look.centre, look.sd)
         return jnp.sum(terms) / len(drawn) - 0.5 * jnp.sum(z**2)
 
     gradient = jax.grad(value)
     z = (look.shared - prior_centre) / prior_sd
     step = 1e-3
-    rows = [(gradient(z + d) - gradient(z - d)) / (2 * step) for d in step * jnp.eye(len(z))]
-    values, vectors = jnp.linalg.eigh(-0.5 * (jnp.stack(rows) + jnp.stack(rows).T))
-    move = vectors @ ((vectors.T @ gradient(z)) / jnp.maximum(jnp.abs(values), 1.0))
+    aside = step * jnp.eye(len(z))
+    here, up, down = jnp.split(  # in turn, so that the solver is compiled once
+        jax.lax.map(gradient, z + jnp.concatenate([jnp.zeros((1, len(z))), aside, -aside])),
+        (1, 1 + len(z)),
+    )
+    rows = (up - down) / (2 * step)
+    values, vectors = jnp.linalg.eigh(-0.5 * (rows + rows.T))
+    move = vectors @ ((vectors.T @ here[0]) / jnp.maximum(jnp.abs(values), 1.0))
     return prior_centre + prior_sd * (z + jnp.clip(move, -1.0, 1.0))
 
 
@@ -265,7 +254,6 @@ def _likelihood_part(at: Look) -> Picture:
     return Picture(pull, precision, jnp.einsum("pij,pjs->pis", whole, at.tilt), at.shared)
 
 
-@partial(jax.jit, static_argnums=0)
 def tilted(model: Model, data: Evidence, at: Look) -> Array:
     """How patients' means move with each shared parameter: covariance with the score.
 
@@ -278,13 +266,7 @@ def tilted(model: Model, data: Evidence, at: Look) -> Array:
     columns = []
     for k, q in enumerate(model.shared):
         step = 0.1 * q.sd * jnp.eye(len(at.shared))[k]
-        ends = [
-            jax.lax.map(
-                lambda e, to=at.shared + sign * step: per_patient(model, data, e, to),
-                nodes, batch_size=16,
-            )
-            for sign in (1.0, -1.0)
-        ]  # fmt: skip
+        ends = [likelihoods(model, data, nodes, at.shared + sign * step) for sign in (1.0, -1.0)]
         score = (ends[0] - ends[1]) / (0.2 * q.sd)
         columns.append(jnp.einsum("np,npi,np->pi", weight, off, score))
     empty = jnp.zeros((*at.mean.shape, 0))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import logsumexp
 
+from pdmodel.heights import likelihoods
 from pdmodel.likelihood import Evidence
 from pdmodel.look import (
     TAIL,
@@ -21,8 +22,6 @@ from pdmodel.look import (
     log_normal,
     log_student,
     moments,
-    per_patient,
-    per_patient_each,
     tempered,
 )
 from pdmodel.model import Model
@@ -33,8 +32,6 @@ SCALES = (1.0, 0.4, 0.15)
 DEFENSIVE = 0.15
 """Share of the nodes from the population, somewhat widened."""
 WIDENED = 1.3
-TOGETHER = 64
-"""Nodes of all patients solved at a time: their courses stay in the cache."""
 
 
 class Nodes(NamedTuple):
@@ -103,26 +100,6 @@ def resampled(key: Array, effects: Array, weight: Array, count: int) -> Array:
     return jnp.take_along_axis(effects, rank[..., None], axis=0)
 
 
-@partial(jax.jit, static_argnums=0)
-def likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
-    """Log-likelihood of every patient at every node, (nodes, patients)."""
-    one = partial(per_patient, model, data, shared=shared)
-    return jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
-
-
-@partial(jax.jit, static_argnums=0)
-def likelihoods_each(model: Model, data: Evidence, effects: Array, several: Array) -> Array:
-    """Log-likelihoods at every node for several values of the residual's parameters.
-
-    Returns
-    -------
-    Array, shape (several, nodes, patients)
-    """
-    one = partial(per_patient_each, model, data, several=several)
-    rows = jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
-    return jnp.swapaxes(rows, 0, 1)
-
-
 class Weighed(NamedTuple):
     """Nodes, their log-likelihoods (nodes, patients), and the look that was taken from them."""
 
@@ -141,10 +118,13 @@ def refined(
     return out
 
 
-@partial(jax.jit, static_argnums=(0, 4))
 def _one_round(model: Model, data: Evidence, look: Look, key: Array, count: int) -> Weighed:
-    nodes = drawn_nodes(key, look, count)
-    height = likelihoods(model, data, nodes.effects, look.shared)
+    nodes = _drawn(key, look, count)
+    return _weighed(nodes, likelihoods(model, data, nodes.effects, look.shared), look)
+
+
+@jax.jit
+def _weighed(nodes: Nodes, height: Array, look: Look) -> Weighed:
     prior = log_normal(nodes.effects, look.centre, look.sd)
     weight, effective = tempered(height + prior - nodes.log_drawn)
     mean, covariance = moments(nodes.effects, weight, look.sd)
@@ -152,3 +132,6 @@ def _one_round(model: Model, data: Evidence, look: Look, key: Array, count: int)
         mean=mean, covariance=covariance, nodes=nodes.effects, weight=weight, effective=effective
     )
     return Weighed(nodes, height, look)
+
+
+_drawn = jax.jit(drawn_nodes, static_argnums=2)
