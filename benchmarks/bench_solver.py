@@ -35,7 +35,7 @@ def main(allowed: set[int]) -> None:
         "a": partial(accuracy, draws),
         "b": partial(speed, problem, repeats, quick=quick),
         "c": partial(sizes, problem, quick=quick),
-        "d": partial(robustness, draws, 30),
+        "d": partial(robustness, draws, 30, quick=quick),
         "e": partial(single_precision, problem, 3 * repeats),
         "f": partial(cores, problem, allowed),
         "g": partial(profile, problem, 2 * repeats),

@@ -69,26 +69,22 @@ def kept(path: Path) -> Problem:
 
 def together(runs: list[Callable]) -> float:
     """Wall time of functions side by side, each in its own thread: the least of the repeats."""
-    barrier = threading.Barrier(len(runs) + 1)
+    barrier = threading.Barrier(len(runs))
+    begun, ended = np.zeros((2, len(runs), REPEATS + 1))
 
-    def repeated(run: Callable) -> None:
-        for _ in range(REPEATS + 1):
+    def repeated(k: int) -> None:
+        for i in range(REPEATS + 1):
             barrier.wait()
-            run()
-            barrier.wait()
+            begun[k, i] = time.perf_counter()
+            runs[k]()
+            ended[k, i] = time.perf_counter()
 
-    threads = [threading.Thread(target=repeated, args=(run,)) for run in runs]
+    threads = [threading.Thread(target=repeated, args=(k,)) for k in range(len(runs))]
     for thread in threads:
         thread.start()
-    seconds = []
-    for _ in range(REPEATS + 1):
-        barrier.wait()
-        began = time.perf_counter()
-        barrier.wait()
-        seconds.append(time.perf_counter() - began)
     for thread in threads:
         thread.join()
-    return min(seconds[1:])
+    return float(np.min(ended.max(axis=0) - begun.min(axis=0)))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Speed on simulated patients, beside other integrators at the same accuracy."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from peers import cvodes, diffrax_peer, lsoda, scipy_peer, simd, simd_core, stan
+from peers import cvodes, diffrax_peer, lsoda, native, scipy_peer, simd, simd_core, stan
 from peers.problem import Problem, seconds_of
 from surroundings import part
 
@@ -74,8 +75,8 @@ def of_ours(problem: Problem, exact: np.ndarray, repeats: int) -> Iterator[Line]
     for path in PATHS:
         for accuracy in CLASSES:
             laid = Prepared(problem, accuracy)
-            log_size, ok, _ = laid.run(ours.all_of_it, path)
-            size = np.where(problem.visible & ok[:, None], log_size, 0.0)
+            size, taken = laid.run(ours.plainly, path)
+            size = np.where(problem.visible & (taken >= 0)[:, None], size, 0.0)
             error = Error.of(ours.apart_by(size, exact))
             for task, function in ((VALUE, ours.value), (GRADIENT, ours.gradient)):
                 seconds = seconds_of(laid.again(function, path), repeats)[0]
@@ -107,6 +108,8 @@ def of_others(problem: Problem, exact: np.ndarray, one: Contender) -> Iterator[L
                 given = replace(problem, jump=jump)
                 few, all_of_them = given.only(tried), given.only(some)
                 for name, method in one.methods.items():
+                    if task == VALUE and getattr(method, "checked", False):
+                        continue
                     how = asked if method is None else asked | {"method": method}
                     solve = partial(solved, one.module, how)
                     limit = CLASSES[accuracy]
@@ -126,16 +129,18 @@ def solved(module: Any, how: dict, problem: Problem, rtol: float) -> np.ndarray:
     return np.where(about.get("failed", 0), np.nan, log_size)
 
 
-def of_diffrax(problem: Problem, exact: np.ndarray, repeats: int) -> Iterator[Line]:
-    """Every method, since each is somebody's way of using it."""
-    given = replace(problem, jump=True)
+def of_diffrax(problem: Problem, exact: np.ndarray, repeats: int, *, quick: bool) -> Iterator[Line]:
+    """Every method, since each is somebody's way of using it; if `quick`, two that compile fast."""
+    given, methods = replace(problem, jump=True), dict(diffrax_peer.METHODS)
+    if quick:
+        methods = {name: how for name, how in methods.items() if how.chunk is None or how.forward}
     rtol = {}
     for accuracy in ("draft", "standard"):
         solve = lambda rtol: diffrax_peer.solve(given, rtol, sensitivities=False)[0]  # noqa: E731
         rtol[accuracy] = loosest(solve, exact, CLASSES[accuracy])
         error = Error.of(ours.apart_by(solve(rtol[accuracy]), exact))
         for task in (VALUE, GRADIENT):
-            for name, method in diffrax_peer.METHODS.items():
+            for name, method in methods.items():
                 if task == VALUE and method.forward:
                     continue
                 began = time.perf_counter()
@@ -164,7 +169,8 @@ def speed(problem: Problem, repeats: int, *, quick: bool) -> Figures:
         "other integrators: the loosest tolerance, in half decades, at which no log size is wrong "
         "by more than 1e-3 (draft) or 1e-4 (standard), and the fastest of their settings\n"
         "jumps: they are given each infusion as one jump; us: processor time a patient, minimum "
-        "of repeats; core, general: times slower than these at the same task and class"
+        "of repeats; core, general: times slower than these at the same task and class\n"
+        + built_by()
     )
     head = f"{'who':14} {'settings':45} {'us':>9} {'patients/s':>11}"
     head += f" {'median':>7} {'99 %':>7} {'max':>7} {'compile':>8} {CORE:>8} {GENERAL:>8}"
@@ -179,7 +185,7 @@ def speed(problem: Problem, repeats: int, *, quick: bool) -> Figures:
     if (why := diffrax_peer.available()) is not None:
         missing.append(f"diffrax: {why}; not measured")
     else:
-        lines += of_diffrax(problem, exact, 1 if quick else repeats)
+        lines += of_diffrax(problem, exact, repeats, quick=quick)
     for task in (VALUE, GRADIENT):
         for accuracy in CLASSES:
             print(f"\n{task}, {accuracy} ({CLASSES[accuracy]:.0e})\n{head}")
@@ -188,6 +194,15 @@ def speed(problem: Problem, repeats: int, *, quick: bool) -> Figures:
                     show(line, best)
     print("\n".join(missing))
     return figures(lines)
+
+
+def built_by() -> str:
+    """Name the compiler of the contenders in C++."""
+    found = native.compiler("simd.cpp")
+    if found is None:
+        return "no C++"
+    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    return f"C++: {told.stdout.partition(chr(10))[0]}"
 
 
 def show(line: Line, best: dict) -> None:
