@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pdmodel.diagnose import diagnose
     from pdmodel.dosing import Regimen, Schedule, parse_schedule, parse_schedules
     from pdmodel.errors import PdmodelError
+    from pdmodel.events import regimen_from_events
     from pdmodel.fit import Fit, fit
     from pdmodel.library import drug, mechanism
     from pdmodel.model import Model
@@ -52,6 +53,7 @@ __all__ = [
     "plot_waterfall",
     "predict",
     "read_cohort",
+    "regimen_from_events",
     "residual",
     "save",
     "simulate",
@@ -62,6 +64,7 @@ _HOME = {
     "data": ("Cohort", "Patient", "check_tables", "read_cohort"),
     "diagnose": ("diagnose",),
     "dosing": ("Regimen", "Schedule", "parse_schedule", "parse_schedules"),
+    "events": ("regimen_from_events",),
     "errors": ("PdmodelError",),
     "fit": ("Fit", "fit"),
     "library": ("drug", "mechanism"),
