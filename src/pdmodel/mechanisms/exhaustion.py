@@ -145,8 +145,9 @@ def initial(p: Values) -> State:
 
 def fluxes(time: Array, s: State, p: Values, a: Actions) -> tuple[Array, Array, Array, Array]:
     """Inflow of effectors, exhaustion, return, and loss of exhausted cells; all per day."""
-    burden = jnp.exp(jnp.clip(s["log_burden"], -LOG_BURDEN_LIMIT, LOG_BURDEN_LIMIT))
-    antigen = burden * (1.0 + p["antigen_half"]) / (burden + p["antigen_half"])
+    a_burden = jnp.exp(-jnp.clip(s["log_burden"], -LOG_BURDEN_LIMIT, LOG_BURDEN_LIMIT))
+    # b / V, written in 1/V: a large V squared, as in derivatives, is too large for float32
+    antigen = (1.0 + p["antigen_half"]) / (1.0 + p["antigen_half"] * a_burden)
     on_treatment = jnp.where(time < 0.0, 0.0, time)
     reversible = (1.0 - p["fixed_fraction"]) * jnp.exp(-p["waning"] * on_treatment)
     act = a["pd1_block"] * reversible
