@@ -291,10 +291,9 @@ def _stacked(pieces: list[Evidence]) -> Evidence:
 
     def padded(*leaves: Array) -> Array:
         longest = np.max([leaf.shape for leaf in leaves], axis=0)
-        mode = {"mode": "edge"} if leaves[0].ndim and leaves[0].dtype != bool else {}
-        return jnp.stack(
-            [jnp.pad(leaf, [(0, n - m) for n, m in zip(longest, leaf.shape, strict=True)], **mode)
-             for leaf in leaves]
-        )  # fmt: skip
+        full = leaves[0].dtype != bool and all(leaf.size for leaf in leaves)
+        more = [[(0, n - m) for n, m in zip(longest, one.shape, strict=True)] for one in leaves]
+        pad = partial(jnp.pad, mode="edge" if full else "constant")
+        return jnp.stack([pad(x, by) if x.ndim else x for x, by in zip(leaves, more, strict=True)])
 
     return jax.tree.map(padded, *pieces)

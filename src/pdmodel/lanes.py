@@ -96,6 +96,24 @@ def _polynomial(power: list[Array], x: Array) -> Array:
     return total
 
 
+def joined_cells(cells: Cells, patients: int) -> Cells:
+    """Make one of the cells of several sets of patients, stacked along a first axis."""
+    sets, many, width = cells.table.shape
+
+    def moved(numbers: Array, by: int) -> Array:
+        return (numbers + by * jnp.arange(sets)[:, None]).ravel()
+
+    return Cells(
+        table=cells.table.reshape(-1, width),
+        actions={name: place[0] for name, place in cells.actions.items()},
+        first=moved(cells.first, many),
+        last=moved(cells.last, many),
+        queue=moved(cells.queue, patients),
+        records=cells.records[0],
+        tolerance=cells.tolerance[0],
+    )
+
+
 def _ranked(leaving: Array) -> tuple[Array, Array]:
     """Number the leaving lanes from 0, and count them."""
     lanes = jnp.arange(leaving.shape[0])

@@ -110,11 +110,22 @@ def paired(courses: Courses, longest: float, agreeing: float) -> Pairs:
     )
 
 
-def _side_by_side(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+def joined_pairs(pairs: Pairs) -> Pairs:
+    """Make one of several sets of grids, stacked along a first axis."""
+    alone = jax.tree.map(lambda one: one.reshape(-1, *one.shape[2:]), pairs.alone)
+    order = jnp.argsort(alone.steps)
+    order = jnp.append(order, jnp.repeat(order[-1:], -len(order) % BLOCK)).reshape(-1, BLOCK)
+
+    blocks = jax.tree.map(lambda one: _side_by_side(one, order), alone)
+    return Pairs(alone, blocks, order, pairs.agreeing[0])
+
+
+def _side_by_side(values: Any, order: Any) -> Any:
     """Put patients next to each other on the last axis, in blocks; of steps, take the most."""
     if values.ndim == 1:
         return values[order].max(axis=1)
-    return np.moveaxis(values[order][..., 0], 1, -1)
+    xp = np if isinstance(values, np.ndarray) else jnp
+    return xp.moveaxis(values[order][..., 0], 1, -1)
 
 
 def _handed(values: np.ndarray) -> Array:

@@ -21,9 +21,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.course import Courses
-from pdmodel.lanes import Cells, march
+from pdmodel.lanes import Cells, joined_cells, march
 from pdmodel.mechanism import Mechanism, State
-from pdmodel.pairs import Pairs, extrapolated, paired
+from pdmodel.pairs import Pairs, extrapolated, joined_pairs, paired
 from pdmodel.parameter import Values
 from pdmodel.step import dependence
 from pdmodel.task import Task
@@ -131,6 +131,18 @@ class _Asked(NamedTuple):
     repeat: int = 1
 
 
+def _along(value: Array, shape: tuple[int, ...], first: bool) -> Array:  # noqa: FBT001
+    """Spread a value of each draw, draws being the first or the second axis."""
+    return jnp.broadcast_to(value[:, None] if first else value[None, :], shape)
+
+
+def joined(blocks: Blocks) -> Blocks:
+    """Make one of several sets of courses, stacked along a first axis."""
+    cells = joined_cells(blocks.cells, blocks.read.shape[1])
+    pairs = None if blocks.pairs is None else joined_pairs(blocks.pairs)
+    return Blocks(cells, blocks.read.reshape(-1, blocks.read.shape[2]), pairs)
+
+
 @cache
 def _marching(asked: _Asked) -> Callable:
     """Make the function of (rows, fixed, blocks) that gives columns at the visits, and steps."""
@@ -155,19 +167,24 @@ def _marching(asked: _Asked) -> Callable:
     @run.def_vmap
     def batched(size: int, batched: list, rows: Array, fixed: Values, blocks: Blocks) -> tuple:
         many_rows, many_fixed, many_blocks = batched
-        if any(jax.tree.leaves(many_blocks)):
-            raise NotImplementedError("courses are laid out once; only values may be batched")
-        rows = jnp.moveaxis(rows, 0, 1) if many_rows else jnp.repeat(rows[:, None], size, axis=1)
+        own = any(jax.tree.leaves(many_blocks))  # every draw has time axes of its own
+        if own:
+            rows = rows if many_rows else jnp.repeat(rows[None], size, axis=0)
+        else:
+            rows = jnp.moveaxis(rows, 0, 1) if many_rows else jnp.repeat(rows[:, None], size, 1)
         each = tuple(name for name in fixed if many_fixed[name])
         shape = rows.shape[:2]
-        rows = jnp.concatenate(
-            [rows, *(jnp.broadcast_to(fixed[name], shape)[:, :, None] for name in each)], axis=2
+        inner = _marching(
+            _Asked(mechanism, names + each, directions, output, repeat * (1 if own else size))
         )
-        inner = _marching(_Asked(mechanism, names + each, directions, output, repeat * size))
+        rows = jnp.concatenate(
+            [rows, *(_along(fixed[name], shape, own)[:, :, None] for name in each)], axis=2
+        )
         rest = {name: value for name, value in fixed.items() if name not in each}
-        seen, steps = inner(rows.reshape(-1, rows.shape[2]), rest, blocks)
-        back = (jnp.moveaxis(one.reshape(*shape, *one.shape[1:]), 1, 0) for one in (seen, steps))
-        return tuple(back), (True, True)
+        blocks = joined(blocks) if own else blocks
+        both = inner(rows.reshape(-1, rows.shape[2]), rest, blocks)
+        both = [one.reshape(*shape, *one.shape[1:]) for one in both]
+        return tuple(both if own else (jnp.moveaxis(x, 1, 0) for x in both)), (True, True)
 
     return run
 
