@@ -7,7 +7,7 @@ from peers.problem import SENSITIVE
 from surroundings import part
 
 from solver import ours
-from solver.ours import CLASSES, FREE, PATHS, Error, Prepared
+from solver.ours import ADAPTIVE, CLASSES, FREE, PATHS, STEPS, Error, Prepared, Steps
 
 CHANGE = 1e-5
 """Of the log of a parameter, for central differences."""
@@ -21,19 +21,19 @@ def accuracy(count: int) -> None:
         "reference: SciPy DOP853, rtol 1e-12, restarted at scans and at starts and ends of "
         "infusions\nerror of log size, largest of a patient: absolute up to |log size| 10 (22 m), "
         "relative beyond\nslopes: of a weighted sum of a patient's log sizes with the log of each "
-        "parameter; error |difference| / (1 + |slope|)"
+        "parameter; error |difference| / (1 + |slope|)\n" + ADAPTIVE
     )
     print(
         f"{'path':8} {'class':9} {'median':>7} {'99 %':>7} {'max':>7} {'solved':>8} "
-        f"{'steps':>6} {'most':>5}   {'slope against differences':>25}   "
+        f"{STEPS}   {'slope against differences':>25}   "
         f"{'slope against exact':>23}"
     )
-    print(f"{'':56}   {'median':>9} {'99 %':>7} {'max':>7}   {'median':>7} {'99 %':>7} {'max':>7}")
+    print(f"{'':62}   {'median':>9} {'99 %':>7} {'max':>7}   {'median':>7} {'99 %':>7} {'max':>7}")
     for path in PATHS:
         for name in CLASSES:
             laid = Prepared(problem, name)
             log_size, ok, found = laid.run(ours.all_of_it, path)
-            taken = np.abs(laid.run(ours.plainly, path)[1])
+            tried = Steps.of(laid.run(ours.plainly, path)[1])
             error = Error.of(ours.apart_by(log_size, np.where(laid.weight, exact, log_size))[ok])
             mine = np.stack([found[n] * np.asarray(laid.free[n]) for n in FREE])
             near = relative(mine, by_differences(laid, path))[ok]
@@ -41,8 +41,8 @@ def accuracy(count: int) -> None:
             true = np.einsum("pv,pvk->kp", np.asarray(laid.weight), slopes) * there
             far = relative(mine[: len(SENSITIVE)], true)[ok]
             print(
-                f"{path:8} {name:9} {error} {np.mean(ok):8.2%} {taken.mean():6.0f} "
-                f"{taken.max():5d}   {'':2}{Error.of(near)}   {Error.of(far)}"
+                f"{path:8} {name:9} {error} {np.mean(ok):8.2%} {tried}   "
+                f"{'':2}{Error.of(near)}   {Error.of(far)}"
             )
 
 

@@ -7,41 +7,40 @@ from peers.problem import Problem, seconds_of
 from surroundings import part
 
 from solver import ours
-from solver.ours import IDLE, MECHANISMS, PATHS, Error, Prepared
+from solver.ours import ADAPTIVE, IDLE, MECHANISMS, PATHS, STEPS, Error, Prepared, Steps
 
 
 def profile(problem: Problem, repeats: int) -> None:
     part(f"(g) Where the time goes: {problem.patients} simulated patients, one core")
     print(
-        "steps: tried by a patient, mean; ns: processor time a step of a patient; idle: the "
-        "general path with a right-hand side of 0,\nso that what remains is cells, queue, records"
+        "ns: processor time an adaptive step, where all courses have such steps; idle: the "
+        "general path with a right-hand side of 0,\nso that what remains is cells, queue, "
+        "records\n" + ADAPTIVE
     )
     print(
-        f"{'path':8} {'class':9} {'steps':>6} {'us value':>9} {'us gradient':>12} "
+        f"{'path':8} {'class':9} {STEPS} {'us value':>9} {'us gradient':>12} "
         f"{'ns value':>9} {'ns gradient':>12} {'sensitivities':>14} {'compile value, gradient':>24}"
     )
     per_step = {}
     for path in MECHANISMS:
         for accuracy in ours.CLASSES:
             laid = Prepared(problem, accuracy)
-            taken = np.abs(laid.run(ours.plainly, path)[1]).mean()
+            tried = Steps.of(laid.run(ours.plainly, path)[1])
             each = {
                 task: seconds_of(laid.again(task, path), repeats)[0] / problem.patients
                 for task in (ours.value, ours.gradient)
             }
             value, both = each.values()
             built = [laid.ready(task, path).seconds for task in each]
-            per_step[path, accuracy] = value / taken, both / taken
+            mean = tried.mean if tried.share > 0.99 else np.nan
+            per_step[path, accuracy] = value / mean, both / mean
             print(
-                f"{path:8} {accuracy:9} {taken:6.0f} {1e6 * value:9.2f} {1e6 * both:12.2f} "
-                f"{1e9 * value / taken:9.0f} {1e9 * both / taken:12.0f} "
+                f"{path:8} {accuracy:9} {tried} {1e6 * value:9.2f} {1e6 * both:12.2f} "
+                f"{1e9 * value / mean:9.0f} {1e9 * both / mean:12.0f} "
                 f"{1 - value / both:13.0%} {built[0]:16.1f}, {built[1]:4.1f} s"
             )
-    for path in PATHS:
-        value, both = (
-            per_step[IDLE, "standard"][k] / per_step[path, "standard"][k] for k in (0, 1)
-        )
-        print(f"a step of idle over a step of {path}: value {value:.0%}, gradient {both:.0%}")
+    shares = [per_step[IDLE, "standard"][k] / per_step["general", "standard"][k] for k in (0, 1)]
+    print(f"an idle step over a general one: value {shares[0]:.0%}, gradient {shares[1]:.0%}")
 
 
 def single_precision(problem: Problem, repeats: int) -> None:

@@ -115,11 +115,37 @@ class Error(NamedTuple):
         return f"{self.median:7.0e} {self.most:7.0e} {self.largest:7.0e}"
 
 
+class Steps(NamedTuple):
+    """Steps that adapt; a course that the core's fixed grids solved has none."""
+
+    share: float
+    """Of the courses that had such steps."""
+    mean: float
+    """Tried in these courses."""
+    most: int
+
+    @classmethod
+    def of(cls, tried: np.ndarray) -> "Steps":
+        """Summarize the steps tried by each patient, below 0 where the course failed."""
+        some = np.abs(tried[tried != 0])
+        if not len(some):
+            return cls(0.0, 0.0, 0)
+        return cls(len(some) / len(tried), float(some.mean()), int(some.max()))
+
+    def __str__(self) -> str:
+        return f"{self.share:8.2%} {self.mean:5.0f} {self.most:4d}"
+
+
+STEPS = f"{'adaptive':>8} {'steps':>5} {'most':>4}"
+"""Heading over `Steps`."""
+ADAPTIVE = "adaptive: courses with adaptive steps; of the core's, those that its fixed grids left"
+
+
 # -------------------------------------------------------------------------------------- the tasks
 
 
 def plainly(mechanism: Mechanism, free: Mapping, blocks: Blocks, weight: jax.Array) -> tuple:
-    """Log sizes, and steps tried by each patient, below 0 where the course failed."""
+    """Log sizes, and adaptive steps tried by each patient, below 0 where the course failed."""
     del weight
     output = partial(size_alone, ())
     seen, steps = marched(mechanism, (), output, {**_constants(), **free}, blocks)

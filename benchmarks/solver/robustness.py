@@ -5,7 +5,7 @@ from peers import scipy_peer
 from surroundings import part
 
 from solver import ours
-from solver.ours import PATHS, Prepared
+from solver.ours import ADAPTIVE, PATHS, STEPS, Prepared, Steps
 from solver.report import Figures
 
 SPREADS = (1.0, 2.0, 3.0, 5.0, 8.0)
@@ -18,11 +18,12 @@ def robustness(count: int, spot: int, *, quick: bool) -> Figures:
     part(f"(d) Robustness: {count} draws, every spread of the prior multiplied, to day 714")
     print(
         "wrong: log size off by more than 1e-2 (relative beyond 10) from the fine class of the "
-        "general path, not flagged;\nunknown: not judged, since the fine class was not solved"
+        "general path, not flagged;\nunknown: not judged, since the fine class was not solved\n"
+        + ADAPTIVE
     )
     print(
         f"{'path':8} {'class':9} {'spread':>6} {'flagged':>8} {'value not':>10} {'gradient':>11} "
-        f"{'wrong':>7} {'unknown':>8} {'steps':>6} {'most':>5}"
+        f"{'wrong':>7} {'unknown':>8} {STEPS}"
     )
     print(f"{'':25} {'':>8} {'finite':>10} {'not finite':>11}")
     found: Figures = {}
@@ -33,7 +34,7 @@ def robustness(count: int, spot: int, *, quick: bool) -> Figures:
             for name in ("draft", "standard"):
                 laid = Prepared(problem, name)
                 log_size, ok, slopes = laid.run(ours.all_of_it, path)
-                taken = np.abs(laid.run(ours.plainly, path)[1])
+                tried = Steps.of(laid.run(ours.plainly, path)[1])
                 strange = ~np.all([np.isfinite(x) for x in slopes.values()], axis=0)
                 off = ours.apart_by(log_size, true)
                 wrong = ok & known & (off > WRONG)
@@ -47,8 +48,7 @@ def robustness(count: int, spot: int, *, quick: bool) -> Figures:
                 flagged, value, slope, missed, unknown = (100.0 * np.mean(x) for x in shares)
                 print(
                     f"{path:8} {name:9} {wider:5.0f}x {flagged:7.2f}% {value:9.2f}% "
-                    f"{slope:10.2f}% {missed:6.2f}% {unknown:7.2f}% {taken.mean():6.0f} "
-                    f"{taken.max():5d}",
+                    f"{slope:10.2f}% {missed:6.2f}% {unknown:7.2f}% {tried}",
                     flush=True,
                 )
                 if wider == FAR and name == "standard":
