@@ -18,6 +18,8 @@ from surroundings import part
 from solver.report import Figures
 
 REPEATS = 15
+FREE = "C++"
+"""The hand-written solver, whose threads share nothing: what two cores give at this moment."""
 PARAMETER = "parameter "
 """Before the names of parameters in the file that a problem is kept in."""
 
@@ -33,7 +35,11 @@ def cores(problem: Problem, allowed: set[int]) -> Figures:
         keep(problem, path)
         alone, together = (measured(path, some) for some in (two[:1], two))
     found = {}
-    print("one thread on one core; two threads, each with half of the patients, on two; wall time")
+    print(
+        "one thread on one core; two threads, each with half of the patients, on two; wall time\n"
+        "C++: the hand-written solver, whose threads share nothing; below 2 x, other work was on "
+        "these cores"
+    )
     for name, seconds in alone.items():
         ratio = seconds / together[name]
         found[f"{name}/cores"] = ratio
@@ -94,16 +100,20 @@ def main() -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    from peers import simd
+
     from solver import ours
 
     problem = kept(Path(path))
     people = np.arange(problem.patients)
-    parts = [
-        ours.Prepared(problem.only(people[k :: len(some)]), "standard") for k in range(len(some))
-    ]
+    shares = [problem.only(people[k :: len(some)]) for k in range(len(some))]
+    parts = [ours.Prepared(one, "standard") for one in shares]
     seconds = {
         name: together([one.again(ours.gradient, name) for one in parts]) for name in ours.PATHS
     }
+    if simd.available() is None:
+        ready = [simd.Prepared(one, 1e-5, sensitivities=True) for one in shares]
+        seconds[FREE] = together([one.run for one in ready])
     print(json.dumps(seconds))
 
 
