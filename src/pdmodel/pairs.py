@@ -110,6 +110,28 @@ def paired(courses: Courses, longest: float, agreeing: float) -> Pairs:
     )
 
 
+def restless(
+    mechanism: Mechanism, time: Array, step: Array, s: State, p: Values, a: Actions
+) -> Array:
+    """Measure what happens within a step that both grids may miss; above 1 they prove nothing.
+
+    It is the change within half a step: of the exchange times the step, or of the other state,
+    as a log volume.
+    """
+    pair = mechanism.linear
+    if pair is None:
+        return jnp.zeros_like(step)
+    middle = s | pair.flow(0.5 * step, s, {name: s[name] for name in pair.states}, p, a)
+    now, then = pair.matrix(time, s, p, a), pair.matrix(time + 0.5 * step, middle, p, a)
+    exchange = [
+        jnp.abs(x - y) * step
+        for before, after in zip(now, then, strict=True)
+        for x, y in zip(before, after, strict=True)
+    ]
+    others = [jnp.abs(middle[n] - s[n]) for n in s if n not in pair.states]
+    return jnp.max(jnp.stack([*exchange, *others]), axis=0)
+
+
 def joined_pairs(pairs: Pairs) -> Pairs:
     """Make one of several sets of grids, stacked along a first axis."""
     alone = jax.tree.map(lambda one: one.reshape(-1, *one.shape[2:]), pairs.alone)
@@ -239,32 +261,37 @@ def _block(task: Task, rows: Array, track: Track, agreeing: Array) -> tuple[Arra
         fine = apart(batched(begin + 0.5 * step, 0.5 * step, fine, halves[1]))
         return fine, apart(batched(begin, step, coarse, absent | mean))
 
+    def unrest(state: State, at: tuple) -> Array:
+        def one(row: Columns, begin: Array, step: Array, s: State, a: Actions) -> Array:
+            return restless(task.mechanism, begin, step, s, task.values(row), a)
+
+        mean = {k: 0.5 * (a[0] + a[1]) for k, a in at[2].items()}
+        return apart(task.batched(one, columns, at[0], at[1], state, absent | mean))
+
     def body(k: Array, carry: tuple) -> tuple:
-        both, change, kept = carry
+        both, change, kept, most = carry
         at = (
             along(track.begin, k),
             along(track.length, k),
             {n: [along(half, k) for half in a] for n, a in track.actions.items()},
         )
         at = apart(at)
+        most = jnp.maximum(most, unrest(both[1], at))
         both, change = task.pushed(lambda both, row: move(both, row, at), columns, both, change)
         now = (both, _beyond(*change) if change else {})
-        return (
-            both,
-            change,
-            jax.tree.map(
-                lambda old, x: lax.dynamic_update_index_in_dim(old, x, k + 1, 0), kept, now
-            ),
-        )
+        keep = partial(lax.dynamic_update_index_in_dim, index=k + 1, axis=0)
+        return both, change, jax.tree.map(keep, kept, now), most
 
     start, change = task.pushed(lambda _, row: task.start(row), columns)
     begun, changed = (start, start), (change, change) if change else {}
     kept = jax.tree.map(
         lambda x: jnp.zeros((steps + 1, *x.shape), x.dtype).at[0].set(x), (begun, change)
     )
-    kept = lax.fori_loop(0, track.steps, body, (begun, changed, kept))[2]
+    carry = (begun, changed, kept, jnp.zeros(lanes, rows.dtype))
+    kept, most = lax.fori_loop(0, track.steps, body, carry)[2:]
     records, difference = _read(task, columns, track.record, kept)
-    return records, (difference <= agreeing) & jnp.all(jnp.isfinite(records), axis=(1, 2))
+    good = (difference <= agreeing) & (most <= 1.0)
+    return records, good & jnp.all(jnp.isfinite(records), axis=(1, 2))
 
 
 def _beyond(fine: State, coarse: State) -> State:
