@@ -1,5 +1,7 @@
 """The core mechanism: published phenotypes, the steady state before treatment, its linear pair."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,6 @@ from pdmodel.solve import blocked, solve
 from pdmodel.units import DAYS_PER_WEEK, per_day
 
 LAST_WEEK = 104
-STEPS_A_WEEK = 4
 WEEKS = (0, 6, 12, 18, 24, 30, 36, 45, 54, 63, 72)
 
 # Sizes relative to the first scan at WEEKS, from an independent program (Runge-Kutta, 0.02 weeks);
@@ -64,6 +65,28 @@ def values_of(cases: list[dict[str, float]]) -> dict[str, jax.Array]:
     return columns | {"baseline": jnp.ones(len(cases))}
 
 
+def constant(stops: list[float], last_day: float, days: list[float]) -> Courses:
+    """Lay out patients in cells of a week, under full blockade until each one's stop."""
+    begin = np.arange(0.0, last_day, DAYS_PER_WEEK)
+    count, cells = len(stops), len(begin)
+    blocked_at = np.concatenate([begin < stop for stop in stops]) * 1.0
+    level = np.zeros((count * cells, 4))
+    level[:, 1] = blocked_at
+    slot = np.full(cells, -1)
+    slot[(np.array(days) / DAYS_PER_WEEK).astype(int)[1:] - 1] = 1 + np.arange(len(days) - 1)
+    return Courses(
+        begin=np.tile(begin, count),
+        length=np.full(count * cells, DAYS_PER_WEEK),
+        actions={"pd1_block": level},
+        slot=np.tile(slot, count),
+        first=cells * np.arange(count),
+        last=cells * (1 + np.arange(count)),
+        read=np.tile(np.arange(len(days)), (count, 1)),
+        visible=np.ones((count, len(days)), bool),
+        tolerance=1e-7,
+    )
+
+
 @pytest.fixture(scope="module")
 def courses() -> dict[str, np.ndarray]:
     """Solve every case at once: sizes at each week."""
@@ -71,15 +94,9 @@ def courses() -> dict[str, np.ndarray]:
         {"growth": 0.03, "kill": kill, "waning": 0.002, "stop": 24} for kill in AFTER_STOPPING
     ]
     cases = [case for case, _ in PHENOTYPES.values()] + stopped
-    steps = LAST_WEEK * STEPS_A_WEEK
-    time = np.tile(np.linspace(0, LAST_WEEK * DAYS_PER_WEEK, steps + 1), (len(cases), 1))
-    stops = np.array([case.get("stop", np.inf) for case in cases])[:, None] * DAYS_PER_WEEK
-    laid = Courses(
-        time,
-        {"pd1_block": (time[:, 1:] <= stops) * 1.0, "ctla4_block": 0.0 * time[:, 1:]},
-        read=np.tile(np.arange(LAST_WEEK + 1) * STEPS_A_WEEK, (len(cases), 1)),
-        visible=np.ones((len(cases), LAST_WEEK + 1), bool),
-    )
+    stops = [case.get("stop", np.inf) * DAYS_PER_WEEK for case in cases]
+    weeks = [week * DAYS_PER_WEEK for week in range(LAST_WEEK + 1)]
+    laid = constant(stops, LAST_WEEK * DAYS_PER_WEEK, weeks)
     solution = solve(MECHANISM, values_of(cases), blocked(laid))
     assert solution.ok.all()
     names = [*PHENOTYPES, *(f"stopped {kill}" for kill in AFTER_STOPPING)]
@@ -166,13 +183,9 @@ def test_exhaustion_becomes_irreversible_from_the_first_dose_on_not_before():
 def test_full_lasting_blockade_leads_to_the_steady_state_of_the_formula():
     """In a tumor that stands still: e = s (dX + rho) / ((dE + k')(dX + rho) - rho k')."""
     p = values_of([{"growth": 1e-12, "kill": 0.5, "waning": 1e-12}])
-    time = np.linspace(0, 700, 141)[None]
-    ones = np.ones((1, 140))
-    laid = Courses(
-        time, {"pd1_block": ones, "ctla4_block": 0 * ones}, np.array([[140]]), np.array([[True]])
-    )
+    laid = constant([np.inf], 700.0, [0.0, 700.0])
     effector = solve(MECHANISM, p, blocked(laid)).state["effector"]
-    assert float(effector[0, 0]) == pytest.approx(2.5306, abs=5e-5)
+    assert float(effector[0, 1]) == pytest.approx(2.5306, abs=5e-5)
 
 
 def test_ctla4_blockade_brings_in_effectors():
