@@ -1,7 +1,5 @@
 """The core mechanism: published phenotypes, the steady state before treatment, its linear pair."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +63,9 @@ def values_of(cases: list[dict[str, float]]) -> dict[str, jax.Array]:
     return columns | {"baseline": jnp.ones(len(cases))}
 
 
-def constant(stops: list[float], last_day: float, days: list[float]) -> Courses:
+def constant(
+    stops: list[float], last_day: float, days: list[float], paired: tuple | None = None
+) -> Courses:
     """Lay out patients in cells of a week, under full blockade until each one's stop."""
     begin = np.arange(0.0, last_day, DAYS_PER_WEEK)
     count, cells = len(stops), len(begin)
@@ -84,19 +84,20 @@ def constant(stops: list[float], last_day: float, days: list[float]) -> Courses:
         read=np.tile(np.arange(len(days)), (count, 1)),
         visible=np.ones((count, len(days)), bool),
         tolerance=1e-7,
+        paired=paired,
     )
 
 
-@pytest.fixture(scope="module")
-def courses() -> dict[str, np.ndarray]:
-    """Solve every case at once: sizes at each week."""
+@pytest.fixture(scope="module", params=[None, (1.75, 1.0)], ids=["general", "pairs"])
+def courses(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    """Solve every case at once, on either path of the integrator: sizes at each week."""
     stopped = [
         {"growth": 0.03, "kill": kill, "waning": 0.002, "stop": 24} for kill in AFTER_STOPPING
     ]
     cases = [case for case, _ in PHENOTYPES.values()] + stopped
     stops = [case.get("stop", np.inf) * DAYS_PER_WEEK for case in cases]
     weeks = [week * DAYS_PER_WEEK for week in range(LAST_WEEK + 1)]
-    laid = constant(stops, LAST_WEEK * DAYS_PER_WEEK, weeks)
+    laid = constant(stops, LAST_WEEK * DAYS_PER_WEEK, weeks, request.param)
     solution = solve(MECHANISM, values_of(cases), blocked(laid))
     assert solution.ok.all()
     names = [*PHENOTYPES, *(f"stopped {kill}" for kill in AFTER_STOPPING)]
@@ -105,12 +106,12 @@ def courses() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", PHENOTYPES)
 def test_each_phenotype_runs_its_published_course(courses, name):
-    np.testing.assert_allclose(courses[name][list(WEEKS)], PHENOTYPES[name][1], rtol=2e-3)
+    np.testing.assert_allclose(courses[name][list(WEEKS)], PHENOTYPES[name][1], rtol=3e-4)
 
 
 @pytest.mark.parametrize("kill", AFTER_STOPPING)
 def test_response_outlasts_treatment_only_above_a_threshold_of_kill(courses, kill):
-    # the numbers were rounded to three digits, and stopped up to one step later
+    # the numbers were rounded to three digits, and stopped up to one step of theirs later
     assert courses[f"stopped {kill}"][-1] == pytest.approx(AFTER_STOPPING[kill], rel=7e-3)
 
 
