@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pdmodel import pharmacokinetics
+from pdmodel import clearance
 from pdmodel.diagnose import Diagnosis
 from pdmodel.model import Model
 from pdmodel.parameter import Parameter
@@ -15,7 +15,7 @@ from pdmodel.report.contents import counted
 NINETY = 1.645
 """Standard deviations on each side that hold 90 % of a normal."""
 PK_PARAGRAPHS = 3
-"""Of the docstring of `pdmodel.pharmacokinetics`: the equations, not how they are solved."""
+"""Of the docstring of `pdmodel.clearance`: the equations, not how they are solved."""
 
 
 def parameters(model: Model, diagnosis: Diagnosis) -> list[dict[str, str]]:
@@ -69,7 +69,7 @@ def equations(model: Model) -> dict[str, str]:
     beside = sys.modules.get(model.mechanism.rate.__module__)
     written = {f"Mechanism “{model.mechanism.name}”": _documented(beside)}
     if model.drugs:
-        written["Concentration of a drug"] = _documented(pharmacokinetics, PK_PARAGRAPHS)
+        written["Concentration of a drug"] = _documented(clearance, PK_PARAGRAPHS)
     return written
 
 
