@@ -8,7 +8,7 @@ import pytest
 
 from pdmodel.action import VOCABULARY, combined
 from pdmodel.dosing import Regimen
-from pdmodel.errors import ModelError, PdmodelError
+from pdmodel.errors import ModelError, OptionError, PdmodelError
 from pdmodel.library import drug, mechanism
 from pdmodel.mechanism import Mechanism
 from pdmodel.model import Model
@@ -136,6 +136,54 @@ def test_actions_of_several_drugs_join_as_independent():
     np.testing.assert_allclose(combined([half, third]), [2 / 3, 0.2])
     np.testing.assert_allclose(combined([half]), half)
     np.testing.assert_allclose(combined([half, np.ones(2)]), 1.0)
+
+
+def test_pharmacokinetics_are_predicted_from_what_is_known_of_a_patient():
+    heavy = {"weight": 120.0, "female": 1, "note": "007", "site": 3}
+    predicted = COMBINATION.kinetics(heavy)
+    assert predicted.keys() == {"atezolizumab", "ipilimumab"}
+    for one in COMBINATION.drugs:
+        known = {name: heavy[name] for name in one.population().covariates if name in heavy}
+        assert repr(predicted[one.name]) == repr(one.population().typical(known))
+    assert predicted["atezolizumab"].clearance > ATEZOLIZUMAB.pharmacokinetics.clearance
+    only_one = COMBINATION.kinetics({"ldh": 900.0})  # of which ipilimumab's model alone knows
+    assert only_one.keys() == {"ipilimumab"}
+
+
+def test_of_a_patient_of_whom_nothing_is_known_nothing_is_predicted():
+    for nothing in ({}, {"note": "007"}, {"age": 61.5}):
+        assert COMBINATION.kinetics(nothing) == {}
+
+
+def test_a_covariate_in_another_unit_is_refused():
+    with pytest.raises(
+        OptionError, match=r"'albumin' \(serum albumin\) is 3.8; it must be 8 to 70"
+    ):
+        MONO.kinetics({"albumin": 3.8})
+
+
+def test_pharmacokinetics_are_those_of_the_population_model_in_use():
+    nivolumab = drug("nivolumab")
+    models = [Model(EXHAUSTION, (one,), LOGNORMAL)
+              for one in (nivolumab, nivolumab.using("Bajaj 2017"))]  # fmt: skip
+    clearances = [one.kinetics({"weight": 100.0})["nivolumab"].clearance for one in models]
+    assert clearances[0] != clearances[1]
+    assert models[0] != models[1]
+
+
+def test_a_patients_own_pharmacokinetics_give_other_strengths():
+    day = np.array([3.0, 30.0, 90.0])
+    fast = replace(ATEZOLIZUMAB.pharmacokinetics, clearance=2.0)
+    given, nobody = {"atezolizumab": ONE_DOSE}, {"ipilimumab": fast}
+    typical, own, other = (
+        MONO.strengths(given, day, kinetics)["pd1_block"]
+        for kinetics in (None, {"atezolizumab": fast}, nobody)
+    )
+    concentration = np.asarray(fast.concentration(ONE_DOSE, day))
+    expected = 0.2 * concentration / (0.2 * concentration + 0.54)
+    np.testing.assert_allclose(own, expected, rtol=1e-12)
+    np.testing.assert_array_equal(other, typical)
+    assert (own < typical).all()
 
 
 def test_the_vocabulary_says_what_each_action_is():

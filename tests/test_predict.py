@@ -184,6 +184,22 @@ def test_a_regimen_replaces_what_is_given_from_day_0_on():
     assert (stopped["median"] > 1.1 * usual["median"]).all()
 
 
+def test_what_is_known_of_a_patient_decides_how_long_blockade_lasts():
+    """Who is thought to clear the drug faster is predicted a larger tumor; nobody else is."""
+    known_of = [replace(COHORT["once"], covariates={"weight": 200.0, "albumin": 20.0, "site": "x"})]
+    changed = Cohort((*known_of, *(one for one in COHORT if one.id != "once")))
+    usual, own = (
+        latent_courses(a_fit(cohort, 0.6, np.full(FOUR, 0.004)), [120.0], draws=2)["size_mm"]
+        for cohort in (COHORT, changed)
+    )
+    for name in ORDER:
+        mine, theirs = (one.sel(patient=f"S/{name}") for one in (own, usual))
+        if name == "once":
+            assert (mine > 1.001 * theirs).all()
+        else:
+            np.testing.assert_allclose(mine, theirs, rtol=1e-9)
+
+
 def test_replicated_scans_stand_beside_the_observed_ones():
     again = replicated(FIT, draws=500, seed=1)
     seen = FIT.tree["observed_data"].to_dataset()

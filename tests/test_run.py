@@ -10,7 +10,7 @@ import xarray as xr
 
 from pdmodel.data import Cohort, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedules, planned
-from pdmodel.errors import RunError
+from pdmodel.errors import ModelError, RunError
 from pdmodel.fit import Fit
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
@@ -134,6 +134,58 @@ def test_model_and_manifest_come_back(written):
     assert back.manifest["precision"] == "float64"
     assert back.manifest["versions"].keys() >= {"pdmodel", "jax", "numpyro"}
     assert back.manifest["sha256"] == {n: checksum(folder / n) for n in (COHORT, POSTERIOR)}
+
+
+def test_the_population_models_in_use_come_back(tmp_path):
+    """A drug whose pharmacokinetics are of another study is another drug, and stays so."""
+    other = drug("nivolumab").using("Bajaj 2017")
+    model = Model(mechanism("exhaustion"), (other, drug("ipilimumab")), residual("student_t"))
+    back = load(save(replace(a_fit(), model=model), tmp_path / "run"))
+    assert back.model == model != replace(model, drugs=(drug("nivolumab"), drug("ipilimumab")))
+    assert back.manifest["model"]["drugs"] == {
+        "nivolumab": "Bajaj 2017",
+        "ipilimumab": "Sanghavi 2020",
+    }
+    day = np.array([3.0, 20.0])
+    given = {"nivolumab": Regimen([0.0], [240.0], [1 / 24])}
+    mine, theirs = (one.strengths(given, day)["pd1_block"] for one in (model, back.model))
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_population_model_that_there_is_not_is_told(run):
+    manifest = json.loads((run / MANIFEST).read_text())
+    manifest["model"]["drugs"] = {"atezolizumab": "Nobody 1999"}
+    (run / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match=r"no population model 'Nobody 1999'; known are \['Stroh"):
+        load(run)
+
+
+def test_steady_states_and_resets_come_back_to_the_bit(tmp_path):
+    third = 1.0 / 3.0
+    given = {
+        "atezolizumab": Regimen([0.0, 21.0], [1200.0, third], [1 / 24, 0.0], [21.0, 0.0], [40.0]),
+        "ipilimumab": Regimen([], [], [], resets=[third, 70.0]),
+    }
+    one = replace(patients()[0], regimens=given)
+    back = load(save(replace(a_fit(), cohort=Cohort((one, *patients()[1:]))), tmp_path / "run"))
+    got = next(p for p in back.cohort if p.id == one.id).regimens
+    assert got == given
+    for name, regimen in given.items():
+        assert got[name].signature == regimen.signature
+        assert got[name].interval.dtype == got[name].resets.dtype == np.float64
+
+
+def test_doses_from_before_there_were_steady_states_are_read(run):
+    """A cohort without intervals and resets is one without steady states and resets."""
+    cohort = json.loads((run / COHORT).read_text())
+    for p in cohort["patients"]:
+        for regimen in p["regimens"].values():
+            del regimen["interval"], regimen["resets"]
+    (run / COHORT).write_text(json.dumps(cohort))
+    manifest = json.loads((run / MANIFEST).read_text())
+    manifest["sha256"][COHORT] = checksum(run / COHORT)
+    (run / MANIFEST).write_text(json.dumps(manifest))
+    assert [p.regimens for p in load(run).cohort] == [p.regimens for p in Cohort(patients())]
 
 
 def test_what_was_loaded_is_written_again_the_same(written, tmp_path):

@@ -1,5 +1,7 @@
 """Latent courses of many draws of many patients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
@@ -95,6 +97,21 @@ def test_many_patients_are_those_of_several_calls():
     assert whole.log_size.shape == (2, count, 2)
     np.testing.assert_allclose(whole.log_size[:, -3:], part.log_size, atol=1e-12)
     assert whole.ok.shape == (2, count)
+
+
+def test_patients_own_pharmacokinetics_are_theirs_in_every_piece():
+    """Also of patients behind the first `TOGETHER`, and of nobody else."""
+    count, p = TOGETHER + 3, values(2, TOGETHER + 3, seed=1)
+    pk = drug("atezolizumab").pharmacokinetics
+    fast, whose = {"atezolizumab": replace(pk, clearance=8 * pk.clearance)}, (1, TOGETHER + 1)
+    kinetics = [fast if k in whose else {} for k in range(count)]
+    days, starts, given = np.array([0.0, 60.0, 150.0]), [0.0] * count, [GIVEN[0]] * count
+    usual, own = (
+        trajectories(MODEL, p, starts, days, given, kinetics=each) for each in (None, kinetics)
+    )
+    others = np.isin(np.arange(count), whose, invert=True)
+    np.testing.assert_allclose(own.log_size[:, others], usual.log_size[:, others], atol=1e-12)
+    assert (own.log_size[:, ~others, 1:] > usual.log_size[:, ~others, 1:]).all()
 
 
 WRONG = {
