@@ -556,15 +556,8 @@ def test_wild_patients_are_solved_or_flagged_never_nan(wild, wider):
     assert np.mean([~ok for _, _, ok, _ in wild[wider]]) <= FLAGGED[wider]
 
 
-MISSED = pytest.mark.xfail(
-    reason="both grids miss a blockade that wanes before their first midpoint, and agree"
-)
-
-
 @pytest.mark.parametrize("wider", [1.0, 3.0, 5.0])
-def test_wild_patients_who_are_not_flagged_are_solved_well(request, method, wild, finely, wider):
-    if method.linear and wider > 1.0:
-        request.applymarker(MISSED)
+def test_wild_patients_who_are_not_flagged_are_solved_well(wild, finely, wider):
     error = []
     for (size, _, ok, _), (fine, fine_ok) in zip(wild[wider], finely[wider], strict=True):
         both = np.asarray(ok & fine_ok)
@@ -574,9 +567,7 @@ def test_wild_patients_who_are_not_flagged_are_solved_well(request, method, wild
     assert error.max() < 1.2e-2
 
 
-def test_blockade_that_wanes_within_a_day_is_seen(request, method):
-    if method.linear:
-        request.applymarker(MISSED)
+def test_blockade_that_wanes_within_a_day_is_seen(method):
     p = from_prior(1, seed=1)
     p |= {"growth": np.array([0.02]), "kill": np.array([0.7]), "waning": np.array([2.7])}
     solution = solve(method, p, treated(1))
