@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def contenders(repeats: int) -> list[Contender]:
         Contender("C++ Tsit5", simd, 10**6, often),
         Contender("C++ midpoint", simd_core, 10**6, often, jumps=(False,)),
         Contender("LSODA, C", lsoda, 10**6, repeats),
-        Contender("CVODES", cvodes, TRIED_ON, 2, methods=kinds, jumps=(True,)),
+        Contender("CVODES", cvodes, TRIED_ON, 2, methods=kinds),
         Contender("SciPy LSODA", scipy_peer, 8, 1, (VALUE,)),
         Contender("Stan ode_rk45", stan, 16, 2, jumps=(False,)),
     ]
@@ -97,14 +98,14 @@ def loosest(solve: Callable[[float], np.ndarray], exact: np.ndarray, limit: floa
 
 
 def of_others(problem: Problem, exact: np.ndarray, one: Contender) -> Iterator[Line]:
-    """Give the fastest of a contender's settings for each task and class."""
+    """Give the fastest of a contender's settings for each task and class, and cut of infusions."""
     some = np.arange(min(one.patients, problem.patients))
     tried = some[:TRIED_ON]
     for task in one.tasks:
         asked = {"sensitivities": task == GRADIENT}
         for accuracy in ("draft", "standard"):
-            lines = []
             for jump in one.jumps:
+                lines = []
                 given = replace(problem, jump=jump)
                 few, all_of_them = given.only(tried), given.only(some)
                 for name, method in one.methods.items():
@@ -120,7 +121,7 @@ def of_others(problem: Problem, exact: np.ndarray, one: Contender) -> Iterator[L
                     described = ", ".join(word for word in words if word)
                     rate = len(some) / seconds
                     lines.append(Line(one.who, described, task, accuracy, rate, Error.of(off)))
-            yield max(lines, key=lambda line: line.rate)
+                yield max(lines, key=lambda line: line.rate)
 
 
 def solved(module: Any, how: dict, problem: Problem, rtol: float) -> np.ndarray:
@@ -131,28 +132,29 @@ def solved(module: Any, how: dict, problem: Problem, rtol: float) -> np.ndarray:
 
 def of_diffrax(problem: Problem, exact: np.ndarray, repeats: int, *, quick: bool) -> Iterator[Line]:
     """Every method, since each is somebody's way of using it; if `quick`, two that compile fast."""
-    given, methods = replace(problem, jump=True), dict(diffrax_peer.METHODS)
+    methods = dict(diffrax_peer.METHODS)
     if quick:
         methods = {name: how for name, how in methods.items() if how.chunk is None or how.forward}
-    rtol = {}
-    for accuracy in ("draft", "standard"):
-        solve = lambda rtol: diffrax_peer.solve(given, rtol, sensitivities=False)[0]  # noqa: E731
-        rtol[accuracy] = loosest(solve, exact, CLASSES[accuracy])
-        error = Error.of(ours.apart_by(solve(rtol[accuracy]), exact))
-        for task in (VALUE, GRADIENT):
-            for name, method in methods.items():
-                if task == VALUE and method.forward:
-                    continue
-                began = time.perf_counter()
-                kind = "gradient" if task == GRADIENT else "value"
-                diffrax_peer.compiled(given, method, kind)
-                built = time.perf_counter() - began
-                how = {"sensitivities": task == GRADIENT, "repeats": repeats, "method": method}
-                seconds = diffrax_peer.timed(given, rtol[accuracy], **how)[0]
-                described = f"{name}, {rtol[accuracy]:.0e}, jumps"
-                rate = problem.patients / seconds
-                line = Line("diffrax Tsit5", described, task, accuracy, rate, error, built)
-                yield line if accuracy == "draft" else line._replace(compiling=np.nan)
+    for jump, accuracy in product((False, True), ("draft", "standard")):
+        given = replace(problem, jump=jump)
+        solve = partial(sizes_of_diffrax, given)
+        rtol = loosest(solve, exact, CLASSES[accuracy])
+        error = Error.of(ours.apart_by(solve(rtol), exact))
+        for task, (name, method) in product((VALUE, GRADIENT), methods.items()):
+            if task == VALUE and method.forward:
+                continue
+            began = time.perf_counter()
+            diffrax_peer.compiled(given, method, "gradient" if task == GRADIENT else "value")
+            built = time.perf_counter() - began if accuracy == "draft" else np.nan
+            how = {"sensitivities": task == GRADIENT, "repeats": repeats, "method": method}
+            seconds = diffrax_peer.timed(given, rtol, **how)[0]
+            described = f"{name}, {rtol:.0e}" + (", jumps" if jump else "")
+            rate = problem.patients / seconds
+            yield Line("diffrax Tsit5", described, task, accuracy, rate, error, built)
+
+
+def sizes_of_diffrax(problem: Problem, rtol: float) -> np.ndarray:
+    return diffrax_peer.solve(problem, rtol, sensitivities=False)[0]
 
 
 # -------------------------------------------------------------------------------------- the table
@@ -168,9 +170,9 @@ def speed(problem: Problem, repeats: int, *, quick: bool) -> Figures:
         "waning (the package's also to baseline)\n"
         "other integrators: the loosest tolerance, in half decades, at which no log size is wrong "
         "by more than 1e-3 (draft) or 1e-4 (standard), and the fastest of their settings\n"
-        "jumps: they are given each infusion as one jump; us: processor time a patient, minimum "
-        "of repeats; core, general: times slower than these at the same task and class\n"
-        + built_by()
+        "jumps: each infusion is put before them as one jump, as the package does for itself; us: "
+        "processor time a patient, minimum of repeats; core, general: times slower than these at "
+        "the same task and class\n" + built_by()
     )
     head = f"{'who':14} {'settings':45} {'us':>9} {'patients/s':>11}"
     head += f" {'median':>7} {'99 %':>7} {'max':>7} {'compile':>8} {CORE:>8} {GENERAL:>8}"
@@ -218,22 +220,25 @@ def figures(lines: list[Line]) -> Figures:
     """Measure the goals."""
     rates: dict[tuple, float] = {}
     for line in lines:
-        key = (line.who, line.task, line.accuracy)
+        key = (line.who, line.task, line.accuracy, "jumps" in line.how)
         rates[key] = max(rates.get(key, 0.0), line.rate)
 
-    def times(path: str, who: str, task: str = GRADIENT, accuracy: str = "standard") -> float:
-        return rates[path, task, accuracy] / rates.get((who, task, accuracy), np.nan)
+    def times(
+        path: str, who: str, task: str = GRADIENT, accuracy: str = "standard", *, jump: bool = False
+    ) -> float:
+        return rates[path, task, accuracy, False] / rates.get((who, task, accuracy, jump), np.nan)
 
-    found = {f"{path}/diffrax/standard": times(path, "diffrax Tsit5") for path in PATHS}
-    found |= {f"{path}/lsoda": times(path, "LSODA, C") for path in PATHS}
-    found |= {f"{path}/simd": 1.0 / times(path, "C++ Tsit5") for path in PATHS}
-    found |= {
-        "core/diffrax/draft": times(CORE, "diffrax Tsit5", accuracy="draft"),
-        "core/cvodes": times(CORE, "CVODES"),
-        "core/diffrax/value": times(CORE, "diffrax Tsit5", VALUE),
-        "core/scipy/value": times(CORE, "SciPy LSODA", VALUE),
-        "core/warm-up": 1.0,
-    }
+    found = {"core/warm-up": 1.0}
+    for jump, tail in ((False, ""), (True, "/jumps")):
+        for path in PATHS:
+            found[f"{path}/diffrax/standard{tail}"] = times(path, "diffrax Tsit5", jump=jump)
+            found[f"{path}/lsoda{tail}"] = times(path, "LSODA, C", jump=jump)
+            found[f"{path}/simd{tail}"] = 1.0 / times(path, "C++ Tsit5", jump=jump)
+        draft = times(CORE, "diffrax Tsit5", accuracy="draft", jump=jump)
+        found[f"core/diffrax/draft{tail}"] = draft
+        found[f"core/cvodes{tail}"] = times(CORE, "CVODES", jump=jump)
+        found[f"core/diffrax/value{tail}"] = times(CORE, "diffrax Tsit5", VALUE, jump=jump)
+        found[f"core/scipy/value{tail}"] = times(CORE, "SciPy LSODA", VALUE, jump=jump)
     found = {name: x for name, x in found.items() if np.isfinite(x)}
     built = {
         f"{line.who}/compile": line.compiling
