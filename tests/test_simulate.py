@@ -19,6 +19,7 @@ from pdmodel.simulate.arms import read_arms, visit_days
 from pdmodel.simulate.endpoints import mean, median_day, outcomes
 from pdmodel.simulate.trial import COURSES, PATIENTS, SUMMARY, TRIAL, tables
 from pdmodel.simulate.virtual import population, virtual_patients
+from pdmodel.trajectory import trajectories
 from pdmodel.units import per_day
 
 BARE = Model(mechanism("exhaustion"), (), residual("lognormal"))
@@ -145,6 +146,30 @@ def test_equal_arms_have_no_difference():
     assert (gain == 0).all()
 
 
+def test_each_virtual_patient_has_concentrations_of_its_own_unless_typical_ones_are_asked_for():
+    few = {"n": 3, "seed": 1, "visits": VISITS, "draws": 1}
+    drawn = simulate(BARE, ["atezolizumab 1 mg q3w", "none"], **few)
+    typical = simulate(BARE, ["atezolizumab 1 mg q3w", "none"], **few, pharmacokinetics="typical")
+    model = Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("lognormal"))
+    regimen = read_arms(["atezolizumab 1 mg q3w"], ())[0].schedules[0].regimen(VISITS[-1])
+    own = drug("atezolizumab").population().draw(3, seed=1)
+    treated = drawn.patients.query("arm == 'atezolizumab 1 mg q3w'")
+    for i, one in enumerate(own):
+        values = {q.name: treated[q.name].to_numpy()[i : i + 1, None] for q in model.free}
+        given = [{"atezolizumab": regimen}]
+        kinetics = [{"atezolizumab": one}]
+        course = trajectories(
+            model, values, [0.0], np.array(VISITS), given, "fine", kinetics
+        ).log_size[0, 0]
+        shown = drawn.courses["size_mm"].sel(seen="latent")[0, i]
+        np.testing.assert_allclose(np.log(shown), course, atol=2e-3)
+    apart = np.log(drawn.courses["size_mm"] / typical.courses["size_mm"]).sel(seen="latent")
+    assert np.abs(apart[0]).max() > 0.02
+    assert (apart[1] == 0).all()
+    assert "typical patient's" in " ".join(typical.assumptions)
+    assert "own" in drawn.assumptions[1]
+
+
 def test_an_untreated_course_without_kill_is_exponential():
     bare = replace(BARE, mechanism=with_known({"kill": (1e-9, 1e-6)}))
     x = simulate(bare, ["none"], n=4, seed=1, visits=VISITS, draws=1)
@@ -206,6 +231,7 @@ def test_arms_that_cannot_be_given_are_refused(arms, error, words):
         ({"visits": [-7.0, 0.0, 42.0]}, "at most one"),
         ({"visits": [42.0, np.nan]}, "finite"),
         ({"until": np.inf}, "until is inf"),
+        ({"pharmacokinetics": "mine"}, "choose 'drawn' or 'typical'"),
         ({"until": 20.0}, "one or more after"),
     ],
 )

@@ -195,6 +195,7 @@ def simulate(
     patients: Annotated[int, typer.Option("-n", min=1, help="Virtual patients.")] = 1000,
     until: shell.LastVisit = 730.0,
     seed: shell.Seed = 1,
+    pharmacokinetics: shell.Kinetics = "drawn",
     overwrite: shell.Overwrite = False,
 ) -> None:
     """Simulate a trial: the same virtual patients in every arm."""
@@ -209,7 +210,9 @@ def simulate(
     prior = pdm.Model(pdm.mechanism(model), (), pdm.residual(residual)) if model else None
     source = prior or startup.fitted(run or Path())
     with busy("Simulating"):
-        trial = simulate(source, arm, n=patients, seed=seed, until=until)
+        trial = simulate(
+            source, arm, n=patients, seed=seed, until=until, pharmacokinetics=pharmacokinetics
+        )
     write(trial, output)
     columns = ["arm", "endpoint", "estimate", "low", "high", "basis"]
     measured = trial.summary.query("seen == 'measured'")

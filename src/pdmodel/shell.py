@@ -136,6 +136,10 @@ Until = Annotated[
 LastVisit = Annotated[
     float, typer.Option(min=42, max=CENTURY, help="Day up to which visits go on.")
 ]
+Kinetics = Annotated[
+    Literal["drawn", "typical"],
+    typer.Option(help="Concentrations: each virtual patient's own, or the typical patient's."),
+]
 Kind = Annotated[
     Literal["patient", "spider", "waterfall", "ppc", "trace", "prior", "classes", "arms"],
     typer.Argument(metavar="KIND", help="What to draw."),

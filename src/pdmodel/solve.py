@@ -21,9 +21,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.course import Courses
+from pdmodel.grids import Pairs, joined_pairs, paired
 from pdmodel.lanes import Cells, joined_cells, march
 from pdmodel.mechanism import Mechanism, State
-from pdmodel.pairs import Pairs, extrapolated, joined_pairs, paired
+from pdmodel.pairs import extrapolated
 from pdmodel.parameter import Values
 from pdmodel.step import dependence
 from pdmodel.task import Task

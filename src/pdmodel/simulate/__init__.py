@@ -7,6 +7,7 @@ scanned to the end.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,8 @@ from pdmodel.dosing import planned
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
 from pdmodel.keys import key_of
-from pdmodel.model import Model
+from pdmodel.model import Kinetics, Model
+from pdmodel.pharmacokinetics import TwoCompartment
 from pdmodel.residual import SMALLEST_MM
 from pdmodel.simulate.arms import Arm, common_model, read_arms, visit_days
 from pdmodel.simulate.trial import SEEN, Trial, tables, write
@@ -33,14 +35,16 @@ DRAWS = 50
 ROWS = 32
 """Rows of `TOGETHER` virtual patients that are solved at a time: 4096 patients."""
 
+type PatientsKinetics = Literal["drawn", "typical"]
+
 CAVEATS = (
     (
         "Natural history of target lesions ({what}): no drop-out, no new lesions, no deaths. "
         "Progression is that of the size alone, so these are no trial's PFS or response rates."
     ),
     (
-        "Every dose is given as planned to the last visit, progression or not, at the typical "
-        "concentrations of the drug."
+        "Every dose is given as planned to the last visit, progression or not; concentrations are "
+        "{whose}."
     ),
     "Drugs act independently; no synergy is assumed beyond the mechanism's own.",
     "Responses are unconfirmed, classes by the rule sitc2020, both as read at the visits.",
@@ -56,6 +60,7 @@ def simulate(
     until: float = 730.0,
     visits: ArrayLike | None = None,
     draws: int | None = None,
+    pharmacokinetics: PatientsKinetics = "drawn",
 ) -> Trial:
     """Simulate a trial of virtual patients, each of whom goes through every arm.
 
@@ -85,6 +90,10 @@ def simulate(
         Draws of the population, 50 by default, evenly spaced through a posterior; patient i takes
         draw ``i mod draws``. With fewer than two patients a draw, the intervals of the summary
         leave out what is uncertain about the population.
+    pharmacokinetics : {"drawn", "typical"}
+        Whether each virtual patient draws its own from the published population of each drug, at
+        the covariates of its reference patient, or all have those of the typical patient, which
+        is faster. A patient's are the same in every arm.
 
     Returns
     -------
@@ -107,7 +116,12 @@ def simulate(
     model = common_model(base, known)
     drawn = population(source, model, DRAWS if draws is None else draws, seed)
     accuracy = source.manifest["options"]["accuracy"] if isinstance(source, Fit) else "draft"
-    values, sizes = _followed(model, known, drawn, day, n, seed, accuracy)
+    own = {}
+    if pharmacokinetics == "drawn":
+        own = {drug.name: drug.population().draw(n, seed) for drug in model.drugs}
+    elif pharmacokinetics != "typical":
+        raise OptionError(f"pharmacokinetics is {pharmacokinetics!r}; choose 'drawn' or 'typical'.")
+    values, sizes = _followed(model, known, drawn, day, n, seed, accuracy, own)
     group = np.arange(n) % drawn.draws
     basis = {arm.name: _basis(model, arm, drawn) for arm in known}
     patients, summary, courses = tables(day, sizes, values, group, basis)
@@ -119,9 +133,10 @@ def simulate(
             "residual": base.residual.name,
         },
         "n": n, "seed": seed, "draws": drawn.draws, "visit_days": day.tolist(),
+        "pharmacokinetics": pharmacokinetics,
         "failed_solves": failed, "basis": basis,
     }  # fmt: skip
-    told = _assumptions(source, known, drawn, n)
+    told = _assumptions(source, known, drawn, n, pharmacokinetics)
     return Trial(
         {arm.name: arm.text for arm in known},
         patients, summary, courses, drawn.unlearnt, told, manifest,
@@ -130,9 +145,14 @@ def simulate(
 
 def _followed(
     model: Model, arms: Sequence[Arm], drawn: Population, day: np.ndarray, n: int, seed: int,
-    accuracy: Accuracy,
+    accuracy: Accuracy, own: Mapping[str, Sequence[TwoCompartment]],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
     """Take all patients through all arms, some thousand at a time.
+
+    Parameters
+    ----------
+    own : mapping of str to sequence of TwoCompartment, length n
+        Pharmacokinetics of the patients, by drug; typical ones where a drug is not there.
 
     Returns
     -------
@@ -146,7 +166,8 @@ def _followed(
     for first in range(0, n, size):
         index = np.arange(first, first + size)
         here = virtual_patients(model, drawn, index, seed)
-        courses = [_course(model, arm, here, day, width, accuracy) for arm in arms]
+        mine = [{drug: each[min(i, n - 1)] for drug, each in own.items()} for i in index.tolist()]
+        courses = [_course(model, arm, here, day, width, accuracy, mine) for arm in arms]
         noise = key_of(seed, "noise")
         both = [_seen(model, noise, index, course, day, here) for course in courses]
         kept = min(size, n - first)
@@ -159,13 +180,16 @@ def _followed(
 
 def _course(
     model: Model, arm: Arm, values: Mapping[str, np.ndarray], day: np.ndarray, width: int,
-    accuracy: Accuracy,
+    accuracy: Accuracy, own: Sequence[Kinetics],
 ) -> np.ndarray:  # fmt: skip
     """Log sizes (patients, visits) free of noise; nan where a course could not be solved."""
-    rows = {name: x.reshape(-1, width) for name, x in values.items()}
     given = planned(arm.schedules, float(day[-1]))
+    mine = [{drug: each[drug] for drug in given if drug in each} for each in own]
+    if any(mine):  # else patients share their time axis, `width` of them in a row
+        width = len(mine)
+    rows = {name: x.reshape(-1, width) for name, x in values.items()}
     starts = [min(float(day[0]), 0.0)] * width
-    solved = trajectories(model, rows, starts, day, [given] * width, accuracy)
+    solved = trajectories(model, rows, starts, day, [given] * width, accuracy, mine[:width])
     return solved.log_size.reshape(-1, len(day))
 
 
@@ -204,13 +228,14 @@ def _basis(model: Model, arm: Arm, drawn: Population) -> str:
 
 
 def _assumptions(
-    source: Fit | Model, arms: Sequence[Arm], drawn: Population, n: int
+    source: Fit | Model, arms: Sequence[Arm], drawn: Population, n: int, pharmacokinetics: str
 ) -> tuple[str, ...]:
     cohort = source.cohort if isinstance(source, Fit) else None
     what = "sizes are those of the target lesions"
     if cohort is not None:
         what = f"a size is the {SIZE_KINDS[cohort.size_kind]}"
-    told = [CAVEATS[0].format(what=what), *CAVEATS[1:]]
+    whose = "each virtual patient's own" if pharmacokinetics == "drawn" else "the typical patient's"
+    told = [one.format(what=what, whose=whose) for one in CAVEATS]
     if drawn.unlearnt:
         told.append(f"Drawn from the prior, not learnt: {', '.join(drawn.unlearnt)}.")
     given = sorted({name for arm in arms for name in arm.drugs})
