@@ -15,7 +15,7 @@ from pdmodel.errors import ModelError, OptionError
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
 from pdmodel.regimen import Regimen
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 
 ATEZOLIZUMAB, IPILIMUMAB = drug("atezolizumab"), drug("ipilimumab")
 MODEL = Model(mechanism("exhaustion"), (ATEZOLIZUMAB, IPILIMUMAB), residual("lognormal"))

@@ -13,7 +13,7 @@ from pdmodel.errors import ModelError
 from pdmodel.library import drug, mechanism
 from pdmodel.likelihood import evidence, log_likelihood
 from pdmodel.model import Model
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.solve import blocked, log_sizes, solve
 
 MODEL = Model(MECHANISM, (), residual("lognormal"))

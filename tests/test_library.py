@@ -11,7 +11,7 @@ from pdmodel.errors import ModelError
 from pdmodel.library import drug, labelled, mechanism, names
 from pdmodel.mechanism import Mechanism
 from pdmodel.model import Model
-from pdmodel.residual import RESIDUALS, residual
+from pdmodel.residuals import RESIDUALS, residual
 
 DRUGS, MECHANISMS = names("drug"), names("mechanism")
 

@@ -17,7 +17,7 @@ from pdmodel.errors import DataError
 from pdmodel.library import drug, mechanism
 from pdmodel.likelihood import evidence, expected_sizes, log_likelihood
 from pdmodel.model import Model
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.solve import blocked, solve
 
 ATEZOLIZUMAB = drug("atezolizumab")

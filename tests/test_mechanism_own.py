@@ -16,7 +16,7 @@ from pdmodel.mechanism import Mechanism
 from pdmodel.model import Model
 from pdmodel.parameter import Parameter
 from pdmodel.regimen import Regimen
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.solve import Blocks, blocked, log_sizes, solve
 
 ATEZOLIZUMAB = drug("atezolizumab")

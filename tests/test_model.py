@@ -13,7 +13,7 @@ from pdmodel.library import drug, mechanism
 from pdmodel.mechanism import Mechanism
 from pdmodel.model import Model
 from pdmodel.parameter import Parameter
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 
 EXHAUSTION, LOGNORMAL = mechanism("exhaustion"), residual("lognormal")
 ATEZOLIZUMAB, IPILIMUMAB = drug("atezolizumab"), drug("ipilimumab")

@@ -9,7 +9,8 @@ import xarray as xr
 from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, parse_schedules, residual
 from pdmodel.dosing import planned
 from pdmodel.errors import DataError, DoseError, ModelError, OptionError
-from pdmodel.predict import COLUMNS, latent_courses, padded, predict, replicated
+from pdmodel.latent import padded
+from pdmodel.predict import COLUMNS, latent_courses, predict, replicated
 
 MODEL = Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("lognormal"))
 READER = MODEL.constants["reader"]

@@ -14,7 +14,7 @@ from pdmodel.errors import ModelError, RunError
 from pdmodel.fit import Fit
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.run import COHORT, MANIFEST, POSTERIOR, SCHEMA, checksum, claim, load, save, whole
 
 MODEL = Model(

@@ -18,7 +18,7 @@ from pdmodel.mechanism import Mechanism
 from pdmodel.mechanisms.exhaustion import MECHANISM
 from pdmodel.model import Model
 from pdmodel.regimen import Regimen
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.solve import Blocks, Solution, blocked, log_sizes, solve
 
 GENERAL = replace(MECHANISM, linear=None)

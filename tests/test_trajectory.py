@@ -10,7 +10,7 @@ from pdmodel.course import lay_out
 from pdmodel.dosing import parse_schedule
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.solve import blocked, solve
 from pdmodel.trajectory import TOGETHER, trajectories
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pdmodel.plot import plot_arms, plot_patient, plot_spider, plot_waterfall
     from pdmodel.predict import predict
     from pdmodel.report import write_report
-    from pdmodel.residual import residual
+    from pdmodel.residuals import residual
     from pdmodel.resistance import classify
     from pdmodel.run import load, save
     from pdmodel.simulate import simulate
@@ -73,7 +73,7 @@ _HOME = {
     "plot": ("plot_arms", "plot_patient", "plot_spider", "plot_waterfall"),
     "predict": ("predict",),
     "report": ("write_report",),
-    "residual": ("residual",),
+    "residuals": ("residual",),
     "resistance": ("classify",),
     "run": ("load", "save"),
     "simulate": ("simulate",),

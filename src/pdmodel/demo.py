@@ -21,7 +21,7 @@ from pdmodel.model import Model
 from pdmodel.predict import predict
 from pdmodel.progress import Watch, told
 from pdmodel.report import write_report
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 from pdmodel.resistance import classify, write_labels
 from pdmodel.run import claim, load, save, whole
 from pdmodel.simulate import Trial, simulate, write

@@ -19,6 +19,7 @@ from pdmodel.heights import TOGETHER, likelihoods, per_patient
 from pdmodel.likelihood import Evidence
 from pdmodel.model import Model
 from pdmodel.population import Picture, blank
+from pdmodel.solve import moving
 
 NODES = 256
 ENOUGH = 40.0
@@ -257,6 +258,8 @@ def _likelihood_part(at: Look) -> Picture:
 def tilted(model: Model, data: Evidence, at: Look) -> Array:
     """How patients' means move with each shared parameter: covariance with the score.
 
+    Parameters of the residual alone move them little, and are left out.
+
     Returns
     -------
     Array, shape (patients, effects, shared)
@@ -264,7 +267,11 @@ def tilted(model: Model, data: Evidence, at: Look) -> Array:
     nodes, weight = at.nodes, at.weight
     off = nodes - at.mean
     columns = []
+    course = moving(model.mechanism)
     for k, q in enumerate(model.shared):
+        if q.name not in course:
+            columns.append(jnp.zeros(at.mean.shape))
+            continue
         step = 0.1 * q.sd * jnp.eye(len(at.shared))[k]
         ends = [likelihoods(model, data, nodes, at.shared + sign * step) for sign in (1.0, -1.0)]
         score = (ends[0] - ends[1]) / (0.2 * q.sd)

@@ -1,11 +1,8 @@
 """What a fit says about courses and scans: past ones again, coming ones, and under other doses."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import batched
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -17,10 +14,9 @@ from pdmodel.data.cohort import SIZE_KINDS
 from pdmodel.dosing import Regimen, parse_schedules, planned
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
-from pdmodel.keys import key_of
+from pdmodel.latent import latent, padded
 from pdmodel.library import labelled
-from pdmodel.model import Model
-from pdmodel.trajectory import TOGETHER, Trajectories, trajectories
+from pdmodel.trajectory import TOGETHER
 
 COLUMNS = ("patient_id", "study", "day", "mean", "median", "q05", "q25", "q75", "q95")
 QUANTILES = {"median": 0.5, "q05": 0.05, "q25": 0.25, "q75": 0.75, "q95": 0.95}
@@ -38,9 +34,10 @@ def predict(
 ) -> pd.DataFrame:
     """Predict new measurements of patients of the fit.
 
-    A prediction is of a scan as it would be measured: the latent course with the model's residual
-    error on top, before rounding, and below 5 mm too, where a table would only say "too small".
-    The error is that of a fresh measurement; it knows nothing of the errors of earlier scans.
+    A prediction is of a scan as it would be measured: the latent course with the error of a fresh
+    measurement on top, before rounding, and below 5 mm too, where a table would only say "too
+    small". Where the residual carries deviations from scan to scan, the course goes on from the
+    patient's last scan (`pdmodel.latent`).
 
     Doses go on by the patients' schedules to the last day asked for; where doses came from a
     table, none is added after the last.
@@ -83,12 +80,11 @@ def predict(
     rows, failed, tried = [], 0, 0
     for group in batched(chosen, TOGETHER):
         given = [_given(patient, regimen, day[-1]) for patient in group]
-        courses = solved(fit, group, day, given, draws)
-        size = _measured(fit, group, np.tile(day, (len(group), 1)), courses, seed, "predict")
+        courses = latent(fit, group, day, given, draws, seed, "predict")
         failed, tried = failed + int(np.sum(~courses.ok)), tried + courses.ok.size
         for k, patient in enumerate(group):
             seen = day >= patient.start_day
-            table = _summary(size[courses.ok[:, k], k][:, seen])
+            table = _summary(courses.measured[courses.ok[:, k], k][:, seen])
             who = {"patient_id": patient.id, "study": patient.study, "day": day[seen]}
             rows.append(pd.DataFrame(who | table, columns=list(COLUMNS)))
     table = pd.concat(rows, ignore_index=True)
@@ -103,13 +99,14 @@ def latent_courses(
     patients: Sequence[str] | None = None,
     draws: int = 400,
     regimen: str | None = None,
+    seed: int = 0,
 ) -> xr.Dataset:
     """Give courses free of measurement error, with states and strengths of action.
 
     Parameters
     ----------
-    fit, days, patients, draws, regimen
-        As for `predict`.
+    fit, days, patients, draws, regimen, seed
+        As for `predict`. The seed matters where the residual carries deviations.
 
     Returns
     -------
@@ -125,7 +122,7 @@ def latent_courses(
     """
     day, chosen = _checked_days(days), _chosen(fit, patients)
     given = [_given(patient, regimen, day[-1]) for patient in chosen]
-    courses = solved(fit, chosen, day, given, draws)
+    courses = latent(fit, chosen, day, given, draws, seed, "courses")
     strengths = [fit.model.strengths(one, day) for one in given]
     dims = ("draw", "patient", "day")
     kind = {"unit": "mm", "about": SIZE_KINDS[fit.cohort.size_kind]}
@@ -146,6 +143,8 @@ def latent_courses(
 
 def replicated(fit: Fit, *, draws: int = 400, seed: int) -> xr.Dataset:
     """Draw every observed scan anew from the posterior, for predictive checks.
+
+    Where the residual carries deviations, each patient's series is simulated from its first day.
 
     Sizes are as `predict` gives them: before rounding, and not censored; to compare with censored
     scans, apply their limit.
@@ -171,95 +170,14 @@ def replicated(fit: Fit, *, draws: int = 400, seed: int) -> xr.Dataset:
     pieces = []
     for group in batched(fit.cohort, TOGETHER):
         day = padded([patient.day for patient in group])
-        courses = solved(fit, group, day, [patient.regimens for patient in group], draws)
-        size = _measured(fit, group, day, courses, seed, "replicated")
-        pieces += [size[:, k, : len(patient.day)] for k, patient in enumerate(group)]
+        given = [patient.regimens for patient in group]
+        courses = latent(fit, group, day, given, draws, seed, "replicated", anew=True)
+        pieces += [courses.measured[:, k, : len(patient.day)] for k, patient in enumerate(group)]
     size = np.concatenate(pieces, axis=1)
     seen = fit.tree["observed_data"].to_dataset()
     about = {"unit": "mm", "about": SIZE_KINDS[fit.cohort.size_kind]}
     coords = {"draw": np.arange(len(size)), **seen.coords}
     return xr.Dataset({"size_mm": (("draw", "obs"), size, about)}, coords)
-
-
-def solved(
-    fit: Fit,
-    patients: Sequence[Patient],
-    days: np.ndarray,
-    regimens: Sequence[Mapping[str, Regimen]],
-    draws: int,
-) -> Trajectories:
-    """Solve the courses of posterior draws of some patients, with the steps of the fit.
-
-    Parameters
-    ----------
-    fit : Fit
-    patients : sequence of Patient
-        Of the fit's cohort.
-    days : ndarray, shape (days,) or (patients, days)
-        Rising.
-    regimens : sequence of mapping of str to Regimen
-        What each patient is given.
-    draws : int
-        As for `predict`.
-
-    Returns
-    -------
-    Trajectories
-
-    Raises
-    ------
-    OptionError
-        If `draws` is below 1.
-    """
-    values = _values(fit, patients, draws)
-    starts = [patient.start_day for patient in patients]
-    accuracy = fit.manifest["options"]["accuracy"]
-    own = [fit.model.kinetics(patient.covariates) for patient in patients]
-    return trajectories(fit.model, values, starts, days, regimens, accuracy, own)
-
-
-def padded(days: Sequence[np.ndarray]) -> np.ndarray:
-    """Bring the days of several patients to one length, repeating each one's last."""
-    longest = max(len(day) for day in days)
-    return np.stack([np.pad(day, (0, longest - len(day)), mode="edge") for day in days])
-
-
-def _values(fit: Fit, patients: Sequence[Patient], draws: int) -> dict[str, np.ndarray]:
-    if draws < 1:
-        raise OptionError(f"draws is {draws}; it must be >= 1.")
-    place = {key: k for k, key in enumerate(fit.cohort.keys)}
-    mine = [place[patient.key] for patient in patients]
-    return {name: value[:, mine] for name, value in fit.values(draws).items()}
-
-
-def _measured(
-    fit: Fit, patients: Sequence[Patient], day: np.ndarray, courses: Trajectories,
-    seed: int, purpose: str,
-) -> np.ndarray:  # fmt: skip
-    """Add residual error to courses: sizes in mm of shape (draws, patients, days)."""
-    values = _values(fit, patients, len(courses.ok))
-    sizes = []
-    for k, patient in enumerate(patients):
-        key, log_size = key_of(seed, purpose, patient.key), courses.log_size[:, k]
-        known = np.isfinite(log_size)
-        begun = np.maximum(day[k], patient.start_day)
-        mine = {name: value[:, k] for name, value in values.items()}
-        size = _scattered(fit.model, key, np.where(known, log_size, 0.0), begun, mine)
-        sizes.append(np.where(known, size, np.nan))
-    return np.stack(sizes, axis=1)
-
-
-@partial(jax.jit, static_argnums=0)
-def _scattered(
-    model: Model, key: jax.Array, log_size: jax.Array, day: jax.Array, values: dict
-) -> jax.Array:
-    """Sizes of one patient, (draws, days)."""
-    constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
-
-    def one(key: jax.Array, expected: jax.Array, p: dict) -> jax.Array:
-        return model.residual.sample(key, expected, day, constants | p)
-
-    return jax.vmap(one)(jax.random.split(key, len(log_size)), log_size, values)
 
 
 def _summary(size: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from pdmodel.data import Patient
 from pdmodel.diagnose import Diagnosis, diagnose
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
-from pdmodel.predict import padded, solved
+from pdmodel.latent import latent, padded
 from pdmodel.residual import SMALLEST_MM
 from pdmodel.response import (
     CLASSES,
@@ -42,12 +42,13 @@ def classify(
     horizon: float | None = None,
     certainty: float = 0.8,
     draws: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Classify every patient of a fit.
 
-    Each posterior draw gives a course free of noise, which is read on the days of the patient's
-    own scans and judged by the rule; the probability of a class is its share of the draws. Draws
-    that could not be solved are not determinable.
+    Each posterior draw gives a course free of errors of measurement, which is read on the days of
+    the patient's own scans and judged by the rule; the probability of a class is its share of the
+    draws. Draws that could not be solved are not determinable.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def classify(
         Least probability for a label; above 0.5, up to 1.
     draws : int
         Draws of the posterior, evenly spaced; at most as many as there are.
+    seed : int
+        Matters where the residual carries deviations from scan to scan; these are then drawn.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def classify(
     for group in batched(fit.cohort, TOGETHER):
         visits = [visit_days(patient, horizon) for patient in group]
         given = [p.treated_until(day[-1]) for p, day in zip(group, visits, strict=True)]
-        courses = solved(fit, group, padded(visits), given, draws)
+        courses = latent(fit, group, padded(visits), given, draws, seed, "classify")
         for k, (patient, day) in enumerate(zip(group, visits, strict=True)):
             size = np.exp(courses.log_size[:, k, : len(day)])
             rows.append(_row(patient, day, size, how))

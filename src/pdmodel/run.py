@@ -25,7 +25,7 @@ from pdmodel.errors import PdmodelError, RunError
 from pdmodel.fit import Fit
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
-from pdmodel.residual import residual
+from pdmodel.residuals import residual
 
 SCHEMA = 1
 POSTERIOR, COHORT, MANIFEST = "posterior.nc", "cohort.json", "manifest.json"

@@ -22,7 +22,7 @@ from pdmodel.fit import Fit
 from pdmodel.keys import key_of
 from pdmodel.model import Kinetics, Model
 from pdmodel.pharmacokinetics import TwoCompartment
-from pdmodel.residual import SMALLEST_MM
+from pdmodel.residual import SMALLEST_MM, Drawn, Scans
 from pdmodel.simulate.arms import Arm, common_model, read_arms, visit_days
 from pdmodel.simulate.trial import SEEN, Trial, tables, write
 from pdmodel.simulate.virtual import Population, keys_of, population, virtual_patients
@@ -200,21 +200,24 @@ def _seen(
     """Sizes in mm as measured and as they are, in the order of `SEEN`; (2, patients, visits)."""
     ok = np.isfinite(course)
     known = jnp.asarray(np.where(ok, course, 0.0))
-    noisy = _scattered(model, key, jnp.asarray(index), known, jnp.asarray(day), dict(values))
-    measured = np.maximum(np.asarray(noisy), SMALLEST_MM)
-    by = {"measured": measured, "latent": np.exp(known)}
+    drawn = _drawn(model, key, jnp.asarray(index), known, jnp.asarray(day), dict(values))
+    measured = np.maximum(np.asarray(drawn.measured), SMALLEST_MM)
+    by = {"measured": measured, "latent": np.exp(drawn.latent[:, 1:])}
     return np.stack([np.where(ok, by[way], np.nan) for way in SEEN])
 
 
 @partial(jax.jit, static_argnums=0)
-def _scattered(
+def _drawn(
     model: Model, key: jax.Array, index: jax.Array, log_size: jax.Array, day: jax.Array,
     values: dict[str, jax.Array],
-) -> jax.Array:  # fmt: skip
+) -> Drawn:  # fmt: skip
     constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
+    unseen = jnp.zeros(1, bool)
 
-    def one(key: jax.Array, expected: jax.Array, p: dict[str, jax.Array]) -> jax.Array:
-        return model.residual.sample(key, expected, day, constants | p)
+    def one(key: jax.Array, expected: jax.Array, p: dict[str, jax.Array]) -> Drawn:
+        start = Scans(day[:1], expected[:1], unseen)
+        whole = jnp.concatenate([expected[:1], expected])
+        return model.residual.draw(key, whole, start, unseen, day, constants | p)
 
     return jax.vmap(one)(keys_of(key, index), log_size, values)
 
