@@ -118,7 +118,15 @@ Seed = Annotated[
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior to use.")]
 HideIds = Annotated[bool, typer.Option("--hide-ids", help="Write 1, 2, ... in place of ids.")]
 Rule = Annotated[
-    Literal["sitc2020", "sitc2020_confirmed", "sitc2023_chemo", "jitc2021"],
+    Literal[
+        "sitc2020",
+        "sitc2020_confirmed",
+        "sitc2020_irecist",
+        "sitc2020_day90",
+        "sitc2023_chemo",
+        "schoenfeld2021",
+        "jitc2021",
+    ],
     typer.Option(help="Rule of resistance."),
 ]
 Horizon = Annotated[
