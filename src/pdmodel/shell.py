@@ -129,6 +129,16 @@ Rule = Annotated[
     ],
     typer.Option(help="Rule of resistance."),
 ]
+Compared = Annotated[
+    list[str] | None,
+    typer.Option("--compare", help="Rule to compare labels under; may be repeated; or else all."),
+]
+Robustness = Annotated[
+    bool, typer.Option("--robustness", help="Show how many of the rules agree on labels.")
+]
+PatientTable = Annotated[
+    Path | None, typer.Option("--patients", help="CSV file to write, one row a patient.")
+]
 Horizon = Annotated[
     float | None, typer.Option(min=0, max=CENTURY, help="Forecast courses to this day.")
 ]

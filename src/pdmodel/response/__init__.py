@@ -19,7 +19,7 @@ from pdmodel.response.growth import (
     hyperprogression,
     pseudoprogression,
 )
-from pdmodel.response.irecist import immune_progression, immune_responses
+from pdmodel.response.irecist import immune_best, immune_progression, immune_responses
 from pdmodel.response.label import (
     Robustness,
     agreeing,
@@ -29,6 +29,7 @@ from pdmodel.response.label import (
     robustness,
 )
 from pdmodel.response.recist import (
+    NO_TARGET_STABLE,
     best_response,
     overall_response,
     overall_responses,
@@ -62,6 +63,7 @@ __all__ = [
     "CR",
     "HYPERPROGRESSION",
     "NONTARGET",
+    "NO_TARGET_STABLE",
     "PD",
     "PR",
     "RESPONSES",
@@ -87,6 +89,7 @@ __all__ = [
     "growth_kinetics",
     "growth_rate",
     "hyperprogression",
+    "immune_best",
     "immune_progression",
     "immune_responses",
     "last_cycle",

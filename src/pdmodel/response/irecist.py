@@ -5,6 +5,7 @@ next visits confirm it (iCPD), leave it as it is (iUPD), or reset the bar (iSD, 
 which a new iUPD must be met again.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -87,6 +88,20 @@ def immune_progression(visits: Visits, rule: Rule) -> tuple[float, float]:
         elif code != "NE":
             start = np.inf
     return np.inf, start
+
+
+def immune_best(codes: Sequence[str]) -> str:
+    """Best of the `immune_responses` before iCPD; else iCPD, iUPD that was never undone, or NE.
+
+    Examples
+    --------
+    >>> immune_best(["iUPD", "iPR", "iUPD", "iCPD"]), immune_best(["iUPD", "iCPD"])
+    ('iPR', 'iCPD')
+    """
+    for code in ("iCR", "iPR", "iSD", "NON-iCR/NON-iUPD", "iCPD", "iUPD"):
+        if code in codes:
+            return code
+    return "NE"
 
 
 def _opened(visits: Visits, k: int, target: str) -> Open:
