@@ -80,8 +80,7 @@ def response(
     for file in filter(None, (output, patients)):
         shell.free(file, (".csv",), overwrite=overwrite)
     how = {"rule": rule, "compare": compare, "robustness": robustness, "hide_ids": hide_ids}
-    how |= {"doses": doses, **shell.request(regimen, layout, arm, size_kind)}
-    respond(sizes, output, patients, **how)
+    respond(sizes, doses, output, patients, **how, **shell.request(regimen, layout, arm, size_kind))
 
 
 @app.command()

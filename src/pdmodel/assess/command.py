@@ -20,6 +20,7 @@ WIDE = 200
 
 def respond(
     sizes: Path,
+    doses: Path | None,
     output: Path,
     patients: Path | None,
     *,
@@ -33,8 +34,9 @@ def respond(
 
     Parameters
     ----------
-    sizes, output, patients : Path
-        Table to read; CSV to write, one row a scan; CSV with one row a patient, or None.
+    sizes, doses, output, patients : Path
+        Tables to read; CSV to write, one row a scan; CSV with one row a patient. The second and
+        the last may be None.
     rule : str
         Of `pdmodel.response.RULES`, for responses, times and the class.
     compare : sequence of str, optional
@@ -49,7 +51,7 @@ def respond(
     if patients is not None and patients.resolve() == output.resolve():
         raise OptionError(f"{output} cannot be both tables; give --patients another file.")
     chosen, rules = rule_named(rule), {name: rule_named(name) for name in compare or RULES}
-    read = read_cases(sizes, **options)
+    read = read_cases(sizes, doses=doses, **options)
     scans = scan_table(read.cases, chosen)
     table = patient_table(read.cases, chosen, rules)
     write_table(scans, output, hide_ids=hide_ids)

@@ -68,7 +68,8 @@ def time_to_progression(
     """
     seen = _first_pd(day, codes) if progressed is None else progressed
     died = np.inf if death_day is None else float(death_day)
-    if died < seen:
+    switched = np.inf if new_therapy_day is None else float(new_therapy_day)
+    if died < seen and died <= switched:
         last = _adequate(day, codes, died)
         return Time(last, event=False, reason=f"died on day {died:g} without progression")
     return _time(day, codes, rule, _Ends(seen, np.inf, new_therapy_day), 0.0)
@@ -112,7 +113,9 @@ class _Ends(NamedTuple):
 
 def _time(day: np.ndarray, codes: Sequence[str], rule: Rule, ends: _Ends, start: float) -> Time:
     """Days from `start` to the first event, or to where it is censored."""
-    at, what = min((ends.progressed, "progression"), (ends.died, "death"))
+    at, what = ends.died, "death"
+    if ends.progressed <= ends.died:
+        at, what = ends.progressed, "progression"
     switched = np.inf if ends.new_therapy is None else float(ends.new_therapy)
     if switched < at:
         last = _adequate(day, codes, switched)

@@ -74,10 +74,11 @@ class Visits:
         for name in ("nodes_mm", "largest_node_mm", "new_count", "new_mm"):
             columns[name] = _column(getattr(self, name), len(day), float)
         columns["nontarget"] = tuple(self.nontarget or [""] * len(day))
-        columns["new_lesion"] = columns["new_lesion"] | (columns["new_count"] > 0)
         for name, values in columns.items():
             if len(values) != len(day):
                 raise ValueError(f"There are {len(day)} days, but {len(values)} values of {name}.")
+        columns["new_lesion"] = columns["new_lesion"] | (columns["new_count"] > 0)
+        for name, values in columns.items():
             object.__setattr__(self, name, values)
         _check(self)
         sums = tuple(None if np.isnan(x) else exact(x) for x in size)
