@@ -215,31 +215,25 @@ MISTAKES = {
     "a word of other lesions": (
         f"{HEADER},nontarget\np,a,0,50,\np,a,42,60,worse",
         (
-            "sizes.csv, line 3, column nontarget: 'worse' is no response of other lesions; write CR, "
+            "line 3, column nontarget: 'worse' is no response of other lesions; write CR, "
             "NON-CR/NON-PD, PD, NE or leave it blank."
         ),
     ),
     "neither yes nor no": (
         f"{HEADER},new_lesion\np,a,0,50,\np,a,42,60,liver",
-        "sizes.csv, line 3, column new_lesion: 'liver' is neither yes nor no; write one of them.",
+        "line 3, column new_lesion: 'liver' is neither yes nor no; write one of them.",
     ),
     "a count below 0": (
         f"{HEADER},new_count\np,a,0,50,\np,a,42,60,-1",
-        (
-            "sizes.csv, line 3, column new_count: '-1' is no number >= 0; write one, or leave it "
-            "blank."
-        ),
+        ("line 3, column new_count: '-1' is no number >= 0; write one, or leave it blank."),
     ),
     "a day that is a date": (
         f"{HEADER},death_day\np,a,0,50,2024-01-01\np,a,42,60,",
-        (
-            "sizes.csv, line 2, column death_day: '2024-01-01' is no number; write one, or leave it "
-            "blank."
-        ),
+        ("line 2, column death_day: '2024-01-01' is no number; write one, or leave it blank."),
     ),
     "two days of death": (
         f"{HEADER},death_day\np,a,0,50,100\np,a,42,60,101",
-        "sizes.csv, line 3, column death_day: 101 differs from 100 in an earlier row; keep one.",
+        "line 3, column death_day: 101 differs from 100 in an earlier row; keep one.",
     ),
     "two words of one visit": (
         (
@@ -247,21 +241,21 @@ MISTAKES = {
             "p,0,A,20,\np,0,B,20,\np,42,A,20,CR\np,42,B,20,PD"
         ),
         (
-            "sizes.csv, line 5, column nontarget: 'PD' differs from line 4, of the same patient and "
+            "line 5, column nontarget: 'PD' differs from line 4, of the same patient and "
             "day; write the same, or leave one blank."
         ),
     ),
     "a lesion without a name": (
         "patient_id,day,lesion_id,size_mm\np,0,A,20\np,0,B,20\np,42,,20",
         (
-            "sizes.csv, line 4, column lesion_id: the lesion has no name; every row of a table of "
+            "line 4, column lesion_id: the lesion has no name; every row of a table of "
             "lesions needs one."
         ),
     ),
     "a lesion that came later": (
         "patient_id,day,lesion_id,size_mm\np,0,A,20\np,42,A,20\np,42,B,20",
         (
-            "sizes.csv, line 4, column lesion_id: lesion 'B' of patient 'p' has no size by the "
+            "line 4, column lesion_id: lesion 'B' of patient 'p' has no size by the "
             "baseline, when targets are chosen; write yes in new_lesion if it is new, or drop its "
             "rows."
         ),
@@ -269,30 +263,24 @@ MISTAKES = {
     "a node and none": (
         "patient_id,day,lesion_id,size_mm,node\np,0,A,20,yes\np,0,B,20,\np,42,A,20,no",
         (
-            "sizes.csv, line 4, column node: lesion 'A' is a node in one row and none in another. "
+            "line 4, column node: lesion 'A' is a node in one row and none in another. "
             "Write the same in all."
         ),
     ),
     "a size of a lesion that is none": (
         "patient_id,day,lesion_id,size_mm\np,0,A,20\np,0,B,-2\np,42,A,20",
-        (
-            "sizes.csv, line 3, column size_mm: '-2' is negative. Sizes are >= 0 mm; write NE if not "
-            "assessed."
-        ),
+        ("line 3, column size_mm: '-2' is negative. Sizes are >= 0 mm; write NE if not assessed."),
     ),
     "two sizes of a lesion on a day": (
         "patient_id,day,lesion_id,size_mm\np,0,A,20\np,0,A,21\np,0,B,20",
         (
-            "sizes.csv, line 3, column size_mm: patient 'p:A' has '20 mm', '21 mm' on day 0 (lines 2 "
+            "line 3, column size_mm: patient 'p:A' has '20 mm', '21 mm' on day 0 (lines 2 "
             "and 3); keep one size a day."
         ),
     ),
     "a size": (
         f"{HEADER}\np,a,0,50\np,a,42,-3",
-        (
-            "sizes.csv, line 3, column size_mm: '-3' is negative. Sizes are >= 0 mm; write NE if not "
-            "assessed."
-        ),
+        ("line 3, column size_mm: '-3' is negative. Sizes are >= 0 mm; write NE if not assessed."),
     ),
 }
 
@@ -301,7 +289,7 @@ MISTAKES = {
 def test_a_mistake_is_told_with_its_place_and_the_way_out(write, text, message):
     with pytest.raises(DataError) as told:
         read_cases(write(text))
-    assert str(told.value) == message
+    assert str(told.value) == f"sizes.csv, {message}"
 
 
 def test_doses_of_a_table_of_lesions_are_checked_under_its_own_name(write):

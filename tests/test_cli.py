@@ -119,7 +119,8 @@ def fitting(monkeypatch, fit_by_hand):
 # ------------------------------------------------------------------------------------ the shell
 
 COMMANDS = {
-    "": ("check", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot", "report", "demo"),
+    "": ("check", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot",
+         "report", "demo"),
     "demo": ("--output", "--seed"),
     "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022>", "--arm", "--json"),
     "fit": ("SIZES", "--doses", "--regimen", "--model", "--residual", "--pooling <partial|none>",
