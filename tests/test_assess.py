@@ -126,6 +126,12 @@ def test_other_lesions_and_new_ones(write):
     assert table["immune"].tolist()[1:] == ["iPR", "iCR", "iUPD", "iCPD", "iCPD"]
 
 
+def test_columns_that_are_used_are_not_called_unused(write):
+    log = "\n".join(read_cases(write(FINDINGS)).log.lines())
+    assert "rows read" in log
+    assert not [name for name in ("nontarget", "new_lesion", "new_mm") if name in log]
+
+
 def test_patients_without_measurable_disease_need_a_size_column_all_the_same(write):
     path = write(f"{HEADER},nontarget\np,a,0,50,\np,a,42,,PD\nq,a,0,50,\nq,a,42,45,")
     assert overall(path) == ["PD", "SD"]

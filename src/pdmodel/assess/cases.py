@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +87,8 @@ def read_cases(sizes: str | PathLike[str], **options: Any) -> Cases:
             return Cases(_cases(summed.cohort, summed.rows, summed.sums), summed.cohort.log)
         cohort = read_cohort(sizes, **options)
         rows = rows_of(table, ("size_mm", "status", *OF_VISIT, *OF_PATIENT))
-        return Cases(_cases(cohort, rows, {}), cohort.log)
+        notes = tuple(n for n in cohort.log.notes if n.column not in (*OF_VISIT, *OF_PATIENT))
+        return Cases(_cases(cohort, rows, {}), replace(cohort.log, notes=notes))
     cohort = read_cohort(sizes, **options)  # says what is wrong with the path or the layout
     return Cases(_cases(cohort, [], {}), cohort.log)
 
