@@ -74,7 +74,7 @@ def response(
     rule: shell.Rule = "sitc2020_confirmed", robustness: shell.Robustness = False,
     hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Tell response and resistance of every patient from the scans, without a model."""
+    """Tell response and resistance from the scans, without a model."""
     from pdmodel.assess.command import respond
 
     for file in filter(None, (output, patients)):

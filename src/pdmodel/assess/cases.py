@@ -87,10 +87,16 @@ def read_cases(sizes: str | PathLike[str], **options: Any) -> Cases:
             return Cases(_cases(summed.cohort, summed.rows, summed.sums), summed.cohort.log)
         cohort = read_cohort(sizes, **options)
         rows = rows_of(table, ("size_mm", "status", *OF_VISIT, *OF_PATIENT))
-        notes = tuple(n for n in cohort.log.notes if n.column not in (*OF_VISIT, *OF_PATIENT))
-        return Cases(_cases(cohort, rows, {}), replace(cohort.log, notes=notes))
+        return Cases(_cases(cohort, rows, {}), _told(cohort.log))
     cohort = read_cohort(sizes, **options)  # says what is wrong with the path or the layout
     return Cases(_cases(cohort, [], {}), cohort.log)
+
+
+def _told(log: ReadingLog) -> ReadingLog:
+    """Leave out notes that the columns used here are of no use."""
+    used = (*OF_VISIT, *OF_PATIENT)
+    kept = (n for n in log.notes if n.column not in used and n.code != "unused-column")
+    return replace(log, notes=tuple(kept))
 
 
 def _cases(
