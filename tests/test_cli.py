@@ -119,11 +119,13 @@ def fitting(monkeypatch, fit_by_hand):
 # ------------------------------------------------------------------------------------ the shell
 
 COMMANDS = {
-    "": ("check", "fit", "diagnose", "classify", "predict", "simulate", "plot", "report", "demo"),
+    "": ("check", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot",
+         "report", "demo"),
     "demo": ("--output", "--seed"),
     "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022>", "--arm", "--json"),
     "fit": ("SIZES", "--doses", "--regimen", "--model", "--residual", "--pooling <partial|none>",
             "--seed", "--chains", "--warmup", "--draws", "--overwrite", "-o, --output"),
+    "response": ("SIZES", "--doses", "--rule", "--compare", "--patients", "--robustness", "--arm"),
     "diagnose": ("RUN", "--json"),
     "classify": ("RUN", "--rule", "--horizon", "--certainty", "--draws", "--hide-ids", "undecided"),
     "predict": ("RUN", "--days", "--until", "--patient", "--regimen", "--hide-ids", "--seed"),

@@ -13,7 +13,16 @@ from pdmodel.dosing import planned
 from pdmodel.errors import OptionError
 from pdmodel.mechanism import Mechanism
 from pdmodel.parameter import Parameter
-from pdmodel.resistance import COLUMNS, PROBABILITIES, agreement, classify, visit_days, write_labels
+from pdmodel.regimen import Regimen
+from pdmodel.resistance import (
+    COLUMNS,
+    PROBABILITIES,
+    agreement,
+    classify,
+    exposure,
+    visit_days,
+    write_labels,
+)
 
 CHAINS, DRAWS = 4, 500
 BASELINE = 50.0
@@ -219,6 +228,40 @@ def test_resistance_needs_exposure():
         "day 300 with no dose after day 147."
     )
     assert "no dose" not in reasons["on"]
+
+
+@pytest.mark.parametrize(
+    ("doses", "expected"),
+    [
+        ([0, 21], (21, 21)),
+        ([0], (0, np.nan)),
+        ([0, 14, 28, 70], (70, 14)),
+    ],
+)
+def test_exposure_is_told_from_the_doses(doses, expected):
+    given = Regimen(doses, [1200.0] * len(doses), [0.0] * len(doses))
+    patient = a_patient("p", GROWS, 84, regimens={"atezolizumab": given})
+    assert exposure(patient, 84) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_dose_of_0_mg_was_not_given_and_the_longest_cycle_counts():
+    skipped = Regimen([0, 21, 42], [1200.0, 1200.0, 0.0], [0.0] * 3)
+    rare = Regimen([0], [80.0], [0.0])
+    patient = a_patient("p", GROWS, 84, regimens={"atezolizumab": skipped, "ipilimumab": rare})
+    assert exposure(patient, 84) == (21, 21)
+    every = parse_schedules("nivolumab 240 mg q2w x2 + ipilimumab 80 mg q6w x1")
+    patient = a_patient("p", GROWS, 84, schedules=every, regimens=planned(every, 84))
+    assert exposure(patient, 84) == (14, 28)
+    assert exposure(a_patient("p", GROWS, 84), 84) is None
+
+
+def test_two_doses_and_a_progression_with_the_third_due_are_primary_resistance():
+    twice = {"atezolizumab": Regimen([0, 21], [1200.0] * 2, [0.0] * 2)}
+    patient = replace(PATIENTS[0], id="twice", regimens=twice)
+    patient = replace(patient, day=patient.day[:2], size_mm=patient.size_mm[:2],
+                      censored=patient.censored[:2])  # fmt: skip
+    labels = classify(a_fit({"twice": GROWS}, [patient]))
+    assert label_of(labels, "observed_label") == label_of(labels) == {"twice": "primary"}
 
 
 def test_the_reason_is_a_plain_sentence():

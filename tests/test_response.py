@@ -18,6 +18,7 @@ from pdmodel.response import (
     classify_courses,
     progression_day,
     resistance_class,
+    strict,
     visit_responses,
 )
 
@@ -172,12 +173,14 @@ def test_class_with_confirmation(series, label, reason):
 
 LATE = {0: 50, 42: 50, 182: 60}
 EXPOSURE = {
-    "41 days": ({0: 50, 84: 60}, 41, "not_determinable", "41 days, less than the 42"),
-    "42 days": ({0: 50, 84: 60}, 42, "primary", "day 84"),
+    "41 days": ({0: 50, 84: 60}, 20, "not_determinable", "41 days, less than the 42"),
+    "42 days": ({0: 50, 84: 60}, 21, "primary", "day 84"),
+    "two doses, progression with the third due": ({0: 50, 42: 60}, 21, "primary", "day 42"),
+    "one dose": ({0: 50, 42: 60}, 0, "not_determinable", "21 days, less than the 42"),
     "early, 84 days after the last dose": ({0: 50, 126: 60}, 42, "primary", "day 126"),
     "early, 85 days after it": ({0: 50, 127: 60}, 42, "not_determinable", "last dose on day 42"),
-    "late, treated for 181 days": (LATE, 181, "not_determinable", "less than the 182"),
-    "late, treated for 182 days": (LATE, 182, "acquired", "day 182"),
+    "late, treated for 181 days": (LATE, 160, "not_determinable", "181 days, less than the 182"),
+    "late, treated for 182 days": (LATE, 161, "acquired", "day 182"),
     "late, 84 days after the last dose": (LATE | {182: 50, 284: 60}, 200, "acquired", "day 284"),
     "late, 85 days after it": (LATE | {182: 50, 285: 60}, 200, "not_determinable", "on day 200"),
     "unknown": (LATE, np.nan, "acquired", "day 182"),
@@ -189,6 +192,25 @@ EXPOSURE = {
 @pytest.mark.parametrize(("series", "dose", "label", "reason"), EXPOSURE.values(), ids=EXPOSURE)
 def test_class_by_exposure(series, dose, label, reason):
     check(series, SITC, label, reason, exposure_day=dose)
+
+
+@pytest.mark.parametrize(
+    ("dose", "cycle", "label"),
+    [
+        (0, 42, "primary"),
+        (0, 41, "not_determinable"),
+        (14, 28, "primary"),
+        (21, 20, "not_determinable"),
+    ],
+)
+def test_exposure_ends_with_the_cycle_of_the_last_dose(dose, cycle, label):
+    check({0: 50, 42: 60}, SITC, label, "day 42", exposure_day=dose, cycle_day=cycle)
+
+
+def test_a_rule_says_how_long_a_dose_lasts_where_nobody_else_does():
+    six_weekly = replace(SITC, cycle_day=42)
+    check({0: 50, 42: 60}, six_weekly, "primary", "day 42", exposure_day=0)
+    check({0: 50, 42: 60}, six_weekly, "primary", "day 42", exposure_day=0, cycle_day=np.nan)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +230,8 @@ def test_early_loss_by_rule(name, lost_on, label):
 def test_six_months_are_also_the_exposure_that_acquired_resistance_needs(name, day):
     series = {0: 50, 42: 20, day: 60}
     check(series, RULES[name], "acquired", f"day {day}")
-    check(series, RULES[name], "not_determinable", f"the {day} needed", exposure_day=day - 1)
+    check(series, RULES[name], "not_determinable", f"the {day} needed", exposure_day=day - 22)
+    check(series, RULES[name], "acquired", f"day {day}", exposure_day=day - 21)
 
 
 # An independent reading of the rules, in exact fractions, one course at a time.
@@ -220,8 +243,9 @@ def plain_codes(sizes, rule):
     for i, x in enumerate(exact[1:], start=1):
         nadir = min(exact[:i])
         growth = x - nadir
+        back = nadir == 0 or (rule.back_is_progression and "CR" in codes)
         if growth > 0 and (
-            nadir == 0
+            back
             or (growth / nadir >= Fraction(1, 5) and growth >= Fraction(str(rule.progression_mm)))
         ):
             codes.append("PD")
@@ -234,36 +258,62 @@ def plain_codes(sizes, rule):
     return codes
 
 
-def plain_progression(days, codes, rule):
+def plain_progression(days, codes, rule, sizes):
     for i, start in enumerate(days):
         run = i
         while run < len(days) and codes[run] == "PD":
-            if not rule.needs_confirmation or days[run] - start >= rule.confirm_after_day:
+            waited = days[run] - start >= rule.confirm_after_day
+            if rule.criteria == "irecist":
+                growth = Fraction(str(sizes[run])) - Fraction(str(sizes[i]))
+                counts = run > i and waited and growth >= Fraction(str(rule.further_mm))
+            else:
+                counts = waited or not rule.needs_confirmation
+            if counts and (i == 0 or codes[i - 1] != "PD"):
                 return start
             run += 1
     return None
 
 
-def plain_class(day, sizes, rule, dose=None):
+def plain_response(days, codes, rule):
+    """Whether the responses before progression count."""
+    if not rule.response_needs_confirmation:
+        return bool({"CR", "PR"} & set(codes))
+    runs = "".join("R" if code in ("CR", "PR") else "-" for code in codes)
+    pairs = [(i, j) for i in range(len(days)) for j in range(i + 1, len(days))]
+    wait = rule.response_confirm_after_day
+    return any(set(runs[i : j + 1]) == {"R"} and days[j] - days[i] >= wait for i, j in pairs)
+
+
+def plain_class(day, sizes, rule, dose=None, cycle=None):
     base = max((i for i, d in enumerate(day) if d <= 0), default=0)
     after, codes = day[base + 1 :], plain_codes(sizes[base:], rule)
     if not after or sizes[base] <= rule.disappeared_mm:
         return "not_determinable"
-    lost = plain_progression(after, codes, rule)
+    lost = plain_progression(after, codes, rule, sizes[base + 1 :])
     if lost is None:
         durable = codes[-1] != "PD" and after[-1] >= rule.durable_at_day
         return "durable" if durable else "not_determinable"
+    end = after[-1] if dose is None else dose + (rule.cycle_day if cycle is None else cycle)
     dose = after[-1] if dose is None else dose
-    if dose < rule.minimum_exposure_day or lost - dose > rule.off_treatment_after_day:
+    if end < rule.minimum_exposure_day or lost - dose > rule.off_treatment_after_day:
         return "not_determinable"
-    responded = {"CR", "PR"} & set(codes[: after.index(lost)])
+    before = after.index(lost)
+    responded = plain_response(after[:before], codes[:before], rule)
     if lost < rule.primary_before_day:
-        return "early_loss" if responded and not rule.early_loss_is_primary else "primary"
-    known = lost > after[0] and dose >= rule.primary_before_day
-    return "acquired" if known else "not_determinable"
+        return rule.early_loss if responded else "primary"
+    needed = rule.acquired_exposure_day
+    known = lost > after[0] and end >= (rule.primary_before_day if needed is None else needed)
+    return "acquired" if known and (responded or rule.stable_is_control) else "not_determinable"
 
 
-rules = st.sampled_from([*RULES.values(), ZERO_IS_ZERO])
+VARIANTS = [
+    ZERO_IS_ZERO,
+    *(strict(rule) for rule in RULES.values()),
+    replace(SITC, response_needs_confirmation=True),
+    replace(CONFIRMED, response_needs_confirmation=True),
+]
+rules = st.sampled_from([*RULES.values(), *VARIANTS])
+cycles = st.sampled_from([None, 7, 21, 42])
 doses = st.none() | st.integers(0, 500)
 
 
@@ -283,20 +333,21 @@ def courses(draw, most=1):
 
 
 @settings(deadline=None)
-@given(courses(), rules, doses)
-def test_series_agrees_with_a_plain_reading(course, rule, dose):
+@given(courses(), rules, doses, cycles)
+def test_series_agrees_with_a_plain_reading(course, rule, dose, cycle):
     day, [sizes] = course
     codes = visit_responses(day, sizes, rule)
     assert list(codes) == plain_codes(sizes[baseline_index(day) :], rule)
-    assert resistance_class(day, sizes, rule, dose)[0] == plain_class(day, sizes, rule, dose)
+    label = resistance_class(day, sizes, rule, dose, cycle)[0]
+    assert label == plain_class(day, sizes, rule, dose, cycle)
 
 
 @settings(deadline=None)
-@given(courses(most=4), rules, doses)
-def test_many_courses_agree_with_one_by_one(course, rule, dose):
+@given(courses(most=4), rules, doses, cycles)
+def test_many_courses_agree_with_one_by_one(course, rule, dose, cycle):
     day, sizes = course
-    one_by_one = [resistance_class(day, x, rule, dose)[0] for x in sizes]
-    assert [CLASSES[c] for c in classify_courses(day, sizes, rule, None, dose)] == one_by_one
+    one_by_one = [resistance_class(day, x, rule, dose, cycle)[0] for x in sizes]
+    assert [CLASSES[c] for c in classify_courses(day, sizes, rule, None, dose, cycle)] == one_by_one
 
 
 @settings(deadline=None)
@@ -328,7 +379,8 @@ def test_progression_is_the_first_pd(course, rule):
     day, sizes = course
     after = day[baseline_index(day) + 1 :]
     for x, at in zip(sizes, progression_day(day, sizes, rule), strict=True):
-        first = plain_progression(after, list(visit_responses(day, x, rule)), rule)
+        codes, later = list(visit_responses(day, x, rule)), x[baseline_index(day) + 1 :]
+        first = plain_progression(after, codes, rule, later)
         assert at == (np.inf if first is None else first)
 
 

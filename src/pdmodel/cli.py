@@ -6,16 +6,13 @@ import sys
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pdmodel import shell, startup
 from pdmodel.errors import DataError, OptionError
 from pdmodel.progress import busy, shown
-
-if TYPE_CHECKING:
-    pass
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -67,6 +64,23 @@ def check(
         raise typer.Exit(shell.UNFIT)
     if not as_json:
         typer.echo(f"{sizes} can be used.")
+
+
+@app.command()
+def response(
+    sizes: shell.Sizes, output: shell.Table, patients: shell.PatientTable = None,
+    doses: shell.Doses = None, regimen: shell.Regimens = None, layout: shell.Layout = "long",
+    arm: shell.Arms = None, size_kind: shell.SizeKind = None, compare: shell.Compared = None,
+    rule: shell.Rule = "sitc2020_confirmed", robustness: shell.Robustness = False,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
+    """Tell response and resistance from the scans, without a model."""
+    from pdmodel.assess.command import respond
+
+    for file in filter(None, (output, patients)):
+        shell.free(file, (".csv",), overwrite=overwrite)
+    how = {"rule": rule, "compare": compare, "robustness": robustness, "hide_ids": hide_ids}
+    respond(sizes, doses, output, patients, **how, **shell.request(regimen, layout, arm, size_kind))
 
 
 @app.command()

@@ -15,12 +15,13 @@ from pdmodel.latent import latent, padded
 from pdmodel.residual import SMALLEST_MM
 from pdmodel.response import (
     CLASSES,
-    RULES,
     ResistanceClass,
     Rule,
     best_change,
     classify_courses,
+    last_cycle,
     resistance_class,
+    rule_named,
 )
 from pdmodel.tables import write_table
 from pdmodel.trajectory import TOGETHER
@@ -84,17 +85,16 @@ def classify(
 
     Notes
     -----
-    Rules: `pdmodel.response`. A patient is treated up to the last dose; where a schedule goes on,
-    up to the last day looked at.
+    Rules: `pdmodel.response`. A patient is treated to the end of the cycle of the last dose; where
+    a schedule goes on, up to the last day looked at.
     """
-    if rule not in RULES:
-        raise OptionError(f"There is no rule {rule!r}; known are {sorted(RULES)}.")
+    judged_by = rule_named(rule)
     if not 0.5 < certainty <= 1:
         raise OptionError(f"certainty is {certainty}; it must be above 0.5, and 1 at most.")
     if horizon is not None and not np.isfinite(horizon):
         raise OptionError(f"horizon is {horizon}; give a day, or leave it out.")
     moving = frozenset(q.name for q in fit.model.mechanism.parameters)
-    how = _Judging(RULES[rule], certainty, diagnose(fit), moving)
+    how = _Judging(judged_by, certainty, diagnose(fit), moving)
     rows = []
     for group in batched(fit.cohort, TOGETHER):
         visits = [visit_days(patient, horizon) for patient in group]
@@ -129,12 +129,24 @@ def visit_days(patient: Patient, horizon: float | None) -> np.ndarray:
     )
 
 
-def _exposure(patient: Patient, until: float) -> float | None:
-    """Day of the last dose; None if treatment goes on, or no dose is known."""
+def exposure(patient: Patient, until: float) -> tuple[float, float] | None:
+    """Day of the last dose that is not 0 mg, and days until the cycle of the last dose ends.
+
+    The cycle is as long as the schedule says or, from a table, as the patient's doses of the drug
+    usually were apart (nan where there was one); of several drugs that counts which covers longest.
+    None if treatment goes on, or no dose is known.
+    """
     if any(schedule.doses is None for schedule in patient.schedules):
         return None
-    starts = [given.start for given in patient.treated_until(until).values() if len(given)]
-    return float(np.concatenate(starts).max()) if starts else None
+    planned = {schedule.drug: schedule.interval_day for schedule in patient.schedules}
+    last, end = -np.inf, -np.inf
+    for name, given in patient.treated_until(until).items():
+        day, usual = last_cycle(given.start[given.amount > 0])
+        if np.isfinite(day):
+            last, end = max(last, day), np.fmax(end, day + planned.get(name, usual))
+    if not np.isfinite(last):
+        return None
+    return float(last), float(end - last) if end > last else np.nan
 
 
 class _Judging(NamedTuple):
@@ -146,9 +158,9 @@ class _Judging(NamedTuple):
 
 def _row(patient: Patient, day: np.ndarray, size: np.ndarray, how: _Judging) -> tuple:
     """One row of the labels; `size` (draws, visits) in mm, nan where a course failed."""
-    exposure = _exposure(patient, day[-1])
-    codes = classify_courses(day, size, how.rule, exposure_day=exposure)
-    by_scans = classify_courses(day, size, how.rule, patient.last_day, exposure)
+    treated = exposure(patient, day[-1]) or (None, None)
+    codes = classify_courses(day, size, how.rule, None, *treated)
+    by_scans = classify_courses(day, size, how.rule, patient.last_day, *treated)
     share = np.bincount(codes, minlength=len(CLASSES)) / len(codes)
     top = int(np.argmax(share))
     sure = bool(share[top] >= how.certainty)
@@ -171,8 +183,8 @@ def _row(patient: Patient, day: np.ndarray, size: np.ndarray, how: _Judging) -> 
 def _observed(patient: Patient, rule: Rule) -> tuple[ResistanceClass, str]:
     """Class of the scans themselves, and what they show."""
     size = np.where(patient.censored, SMALLEST_MM, patient.size_mm)
-    exposure = _exposure(patient, patient.last_day)
-    label, why = resistance_class(patient.day, size, rule, exposure)
+    treated = exposure(patient, patient.last_day) or (None, None)
+    label, why = resistance_class(patient.day, size, rule, *treated)
     change = float(best_change(patient.day, size))
     return label, f"best change {round(change):+d} %, {why}" if np.isfinite(change) else why
 
@@ -194,8 +206,8 @@ def _basis(patient: Patient, until: float, forecast: float) -> str:
     last = patient.last_day
     if until <= last or forecast == 0:
         return f"resting on the course to the last scan on day {last:g}"
-    doses = _exposure(patient, until)
-    treated = "" if doses is None else f" with no dose after day {doses:g}"
+    doses = exposure(patient, until)
+    treated = "" if doses is None else f" with no dose after day {doses[0]:g}"
     return (
         f"resting to {_percent(1 - forecast)} on the course to the last scan, to "
         f"{_percent(forecast)} on a forecast from day {last:g} to day {until:g}{treated}"

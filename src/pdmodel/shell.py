@@ -118,8 +118,26 @@ Seed = Annotated[
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior to use.")]
 HideIds = Annotated[bool, typer.Option("--hide-ids", help="Write 1, 2, ... in place of ids.")]
 Rule = Annotated[
-    Literal["sitc2020", "sitc2020_confirmed", "sitc2023_chemo", "jitc2021"],
+    Literal[
+        "sitc2020",
+        "sitc2020_confirmed",
+        "sitc2020_irecist",
+        "sitc2020_day90",
+        "sitc2023_chemo",
+        "schoenfeld2021",
+        "jitc2021",
+    ],
     typer.Option(help="Rule of resistance."),
+]
+Compared = Annotated[
+    list[str] | None,
+    typer.Option("--compare", help="Rule to compare labels under; may be repeated; or else all."),
+]
+Robustness = Annotated[
+    bool, typer.Option("--robustness", help="Show how many of the rules agree on labels.")
+]
+PatientTable = Annotated[
+    Path | None, typer.Option("--patients", help="CSV file to write, one row a patient.")
 ]
 Horizon = Annotated[
     float | None, typer.Option(min=0, max=CENTURY, help="Forecast courses to this day.")
