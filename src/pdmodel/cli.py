@@ -50,12 +50,14 @@ def demo(output: shell.Folder = Path("demo"), seed: shell.Seed = 1) -> None:
 def check(
     sizes: shell.Sizes, doses: shell.Doses = None, regimen: shell.Regimens = None,
     layout: shell.Layout = "long", arm: shell.Arms = None, size_kind: shell.SizeKind = None,
-    as_json: shell.AsJson = False,
+    unit: shell.Units = None, evaluator: shell.Evaluator = None, drug: shell.Drugs = None,
+    dv: shell.Observed = None, as_json: shell.AsJson = False,
 ) -> None:  # fmt: skip
     """List every problem of the tables; exit 1 if any is an error."""
     from pdmodel.data import check_tables
 
-    notes = check_tables(sizes, doses, **shell.request(regimen, layout, arm, size_kind))
+    how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
+    notes = check_tables(sizes, doses, **shell.request(regimen, layout, arm, size_kind, **how))
     if as_json:
         typer.echo(json.dumps([note._asdict() for note in notes], indent=1))
     for note in () if as_json else notes:
@@ -73,7 +75,8 @@ def check(
 def fit(
     sizes: shell.Sizes, output: shell.Folder, doses: shell.Doses = None,
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
-    size_kind: shell.SizeKind = None,
+    size_kind: shell.SizeKind = None, unit: shell.Units = None,
+    evaluator: shell.Evaluator = None, drug: shell.Drugs = None, dv: shell.Observed = None,
     model: Annotated[str, typer.Option(help="Mechanism or curve, by name.")] = "exhaustion",
     residual: shell.Residual = "student_t",
     pooling: shell.Pooling = "partial",
@@ -89,7 +92,9 @@ def fit(
     import pdmodel as pdm
 
     mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
-    cohort = pdm.read_cohort(sizes, doses=doses, **shell.request(regimen, layout, arm, size_kind))
+    how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
+    asked = shell.request(regimen, layout, arm, size_kind, **how)
+    cohort = pdm.read_cohort(sizes, doses=doses, **asked)
     typer.echo("\n".join(cohort.log.lines()))
     if not cohort.drugs and not shell.untreated(regimen):
         raise DataError(

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -39,6 +39,12 @@ class Table(NamedTuple):
     notes: tuple[Note, ...] = ()
     decimal_comma: bool = False
     """Whether 60,5 may stand for 60.5, as in files that separate by semicolons."""
+    scales: Mapping[str, float | pd.Series] = {}
+    """Factors to the package's units, by column; a series has one for each row."""
+    names: Mapping[str, str] = {}
+    """Names that columns have in the file, where the package calls them otherwise."""
+    per_kg: bool | pd.Series = False
+    """Whether amounts are for each kg of body weight; a series says it of each row."""
 
     @property
     def columns(self) -> list[str]:
@@ -134,6 +140,19 @@ def rows_note(
     )
     file, line, patient = (rows[name].iloc[0] for name in (FILE, LINE, "patient_id"))
     return [Note(severity, code, message, len(rows), str(file), int(line), column, str(patient))]
+
+
+def in_own_names(notes: Iterable[Note], table: Table) -> tuple[Note, ...]:
+    """Call columns as their file does, in the notes of that file."""
+    named = []
+    for note in notes:
+        own = table.names.get(note.column)
+        if own is None or not note.file.startswith(table.file):
+            named.append(note)
+            continue
+        message = note.message.replace(f"column {note.column}:", f"column {own}:", 1)
+        named.append(note._replace(message=message, column=own))
+    return tuple(named)
 
 
 def capped(notes: Sequence[Note]) -> list[Note]:
