@@ -15,6 +15,7 @@ from pdmodel.data.quantities import in_own_units
 from pdmodel.data.source import Doses, Key, Weights
 from pdmodel.data.table import (
     Table,
+    in_own_names,
     listed,
     many,
     meant,
@@ -85,7 +86,8 @@ def read_doses(
     """
     table = in_own_units(read_table(path), units or {})
     require_columns(table, COLUMNS)
-    return doses_of(table, patients, known_drugs, weights)
+    doses = doses_of(table, patients, known_drugs, weights)
+    return doses._replace(notes=in_own_names(doses.notes, table))
 
 
 def doses_of(

@@ -127,20 +127,20 @@ def _by_visit(table: Table, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Not
     frame = frame.assign(known=frame["worth"].notna()).sort_values(ordered, kind="stable")
     visits = frame.groupby([*who, "at"], sort=False)
     found = visits.agg(
-        size=("worth", "sum"), known=("known", "sum"), gone=("gone", "all"), nth=("nth", "min"),
-        bound=("bound", "sum"), line=(LINE, "min"),
+        total=("worth", "sum"), seen=("known", "sum"), all_gone=("gone", "all"),
+        begun=("nth", "min"), at_most=("bound", "sum"), top=(LINE, "min"),
     )  # fmt: skip
-    kept = visits.first().join(found, rsuffix="_of_visit").reset_index().join(targets, on=who)
-    whole = (kept["known_of_visit"] == kept["targets"]).to_numpy()
-    none = whole & kept["gone_of_visit"].to_numpy(dtype=bool)
-    bound = np.maximum(kept["bound_of_visit"].to_numpy(), LIMIT_MM)
-    size = np.where(whole, kept["size"].map(_text), "")
+    kept = visits.first().join(found).reset_index().join(targets, on=who)
+    whole = (kept["seen"] == kept["targets"]).to_numpy()
+    none = whole & kept["all_gone"].to_numpy(dtype=bool)
+    bound = np.maximum(kept["at_most"].to_numpy(), LIMIT_MM)
+    total = np.where(whole, kept["total"].map(_text), "NE")
     kept = kept.assign(
-        size_mm=np.where(none, TOO_SMALL[0], np.where(whole, size, "NE")),
+        size_mm=np.where(none, TOO_SMALL[0], total),
         limit_mm=[_text(mm) if gone else "" for mm, gone in zip(bound, none, strict=True)],
-        day=kept["nth_of_visit"].map(_text),
+        day=kept["begun"].map(_text),
     )
-    kept[LINE] = kept["line"].astype(int)
+    kept[LINE] = kept["top"].astype(int)
     torn = kept[~whole]
     what = "without a sum, since a target lesion was not evaluable or has no row"
     notes = rows_note("warning", "incomplete-visit", table, torn, "size_mm", what)

@@ -54,8 +54,8 @@ def read(path: Path, choices: Choices = Choices()) -> Source:  # noqa: B008 - it
     TIME 0. Doses are the rows of EVID 1 and 4, with RATE, DUR, ADDL, II and SS, and resets.
     """
     table, notes = _commented(_table(path))
+    require_columns(table, NEEDED)
     table = _numbered(table, choices)
-    require_columns(table, [OWN_BACK.get(name, name) for name in NEEDED])
     events, more = _events(table)
     notes += more
     observed, more = _observations(table, events)

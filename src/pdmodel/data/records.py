@@ -90,7 +90,8 @@ def _drugs(
     drug = pd.Series(named, frame.index, dtype=str)
     at = frame["CMT"].str.strip() if "CMT" in frame else pd.Series("", frame.index)
     chosen = {place.strip(): name.strip().lower() for place, name in choices.drug.items()}
-    by_place = at.map(chosen).fillna(chosen.get("", ""))
+    every = chosen.get("", "")
+    by_place = pd.Series([chosen.get(place, every) for place in at], frame.index, dtype=str)
     drug = drug.where(drug != "", by_place).where(is_dose, "")
     where = "CMT" if "CMT" in frame else "amount_mg"
     notes = row_notes(
