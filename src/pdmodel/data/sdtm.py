@@ -36,7 +36,7 @@ OPTIONAL = ("STUDYID", "TRGRPID", "TRLNKID", "TRORRES", "TRORRESU", "TRSTRESC", 
             "TRSTRESU", "TRSTAT", "TRREASND", "TREVAL", "TREVALID", "TRACPTFL", "VISITNUM",
             "VISIT", "TRDTC", "TRDY")  # fmt: skip
 OWN = {"patient_id": "USUBJID", "size_mm": "TRSTRESC", "lesion_id": "TRLNKID", "day": "TRDTC",
-       "study": "STUDYID"}  # fmt: skip
+       "study": "STUDYID", "unit": "TRSTRESU"}  # fmt: skip
 
 TARGET, DIAMETER, LONGEST, STATE, SUM = "TARGET", "DIAMETER", "LDIAM", "TUMSTATE", "SUMDIAM"
 SHORT = ("SAXIS", "LPERP")
