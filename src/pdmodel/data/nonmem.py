@@ -1,5 +1,6 @@
 """The layout of NONMEM data sets: observations and doses in one table, told apart by EVID."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def _table(path: Path) -> Table:
         return read_table(path)
     content = content_of(path)
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = list(io.StringIO(content.decode("utf-8-sig")))
     except UnicodeDecodeError:
         return delimited(content, str(path))
     first = next((line for line in lines if line.strip()), "")
@@ -86,7 +87,10 @@ def _table(path: Path) -> Table:
     header = next((line for line in lines[1:] if line.strip()), "") if skipped else first
     if any(mark in header for mark in ",;\t"):
         return delimited(content, str(path))
-    spaced = ["" if skipped and line == first else ",".join(line.split()) for line in lines]
+    words = (line.strip(" \r\n").replace("\t", " ").split(" ") for line in lines)
+    spaced = [",".join(word for word in line if word) for line in words]
+    if skipped:
+        spaced[lines.index(first)] = ""
     return delimited("\n".join(spaced).encode(), str(path))
 
 

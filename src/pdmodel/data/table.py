@@ -16,6 +16,9 @@ from pdmodel.errors import DataError
 FILE, LINE = " file", " line"
 """Columns that say where a row stands; headers are stripped, so no table has such a name."""
 
+MOST_COLUMNS = 5000
+"""A wider table is none of measurements, one a row."""
+
 ROWS_LISTED = 20
 """Rows with one and the same problem that are listed one by one."""
 
@@ -186,7 +189,7 @@ def read_bytes(path: Path) -> bytes:
 def delimited(content: bytes, file: str) -> Table:
     """Read comma-, tab- or semicolon-separated text, whichever the header has most of."""
     text = _decoded(content, file)
-    start = next(line for line in text.splitlines() if line.strip())
+    start = next((line for line in io.StringIO(text) if line.strip()), "")
     separator = max("\t,;", key=start.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     records, line = [], 1
@@ -209,7 +212,9 @@ def from_records(records: Sequence[tuple[int, Sequence[str]]], file: str) -> Tab
     names = _header([name.strip() for name in header], header_line, file)
     if not body:
         raise unusable("no-rows", "there is a header but no rows below it.", file)
-    width = len(names)
+    if (width := len(names)) > MOST_COLUMNS:
+        message = f"there are {width} columns; keep those that are needed, {MOST_COLUMNS} at most."
+        raise unusable("too-wide", message, file, header_line)
     fitted = [[*cells[:width], *[""] * (width - len(cells))] for _, cells in body]
     frame = pd.DataFrame(fitted, columns=names, dtype=str)
     if unnamed := [k for k, name in enumerate(names) if not name]:
