@@ -58,7 +58,9 @@ class Sizes(NamedTuple):
 
 def words(cells: pd.Series) -> pd.Series:
     """Bring words into one form: capitals, single spaces."""
-    return cells.str.strip().str.upper().str.replace(r"\s+", " ", regex=True)
+    codes, unique = pd.factorize(cells)  # few words, often repeated
+    plain = pd.Series([" ".join(str(word).upper().split()) for word in unique], dtype=str)
+    return plain.take(codes).set_axis(cells.index)
 
 
 def numbers(
@@ -80,18 +82,20 @@ def numbers(
     ndarray, list of Note
         The numbers, NaN where none stands, and an error for each cell that is not one.
     """
-    text = table.frame[column].str.strip()
-    passed = (text == "").to_numpy() if passed is None else passed
+    codes, unique = pd.factorize(table.frame[column].str.strip())  # the same number stands often
+    text = pd.Series(unique, dtype=str)
     notes = []
     good = text.str.fullmatch(_NUMBER)
     commas = text.str.fullmatch(_COMMA) & ~text.str.fullmatch(_GROUPED)
     if table.decimal_comma and commas.any():
         good = commas | (good & ~text.str.contains(".", regex=False))  # 1.234 may be 1234 here
         text = text.str.replace(",", ".", regex=False)
-        notes.append(_decimal_comma(table, column, int(commas.sum())))
-    good = good.to_numpy()
-    values = np.full(len(text), np.nan)
-    values[good] = text[good].astype(float)
+        notes.append(_decimal_comma(table, column, int(commas.take(codes).sum())))
+    good = good.to_numpy(dtype=bool)
+    parsed = np.full(len(text), np.nan)
+    parsed[good] = text[good].astype(float)
+    passed = (text == "").to_numpy()[codes] if passed is None else passed
+    good, values = good[codes], parsed[codes]
     values *= _factor(table, column)
     infinite = np.isinf(values)
     values[infinite] = np.nan

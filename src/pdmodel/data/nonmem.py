@@ -16,7 +16,6 @@ from pdmodel.data.source import Choices, Source
 from pdmodel.data.table import (
     LINE,
     Table,
-    delimited,
     listed,
     many,
     meant,
@@ -27,7 +26,7 @@ from pdmodel.data.table import (
     rows_note,
     unusable,
 )
-from pdmodel.data.table import read_bytes as content_of
+from pdmodel.data.text import delimited, read_bytes
 from pdmodel.data.workbook import read_table
 
 NEEDED = ("ID", "TIME", "DV")
@@ -77,7 +76,7 @@ def _table(path: Path) -> Table:
     """Read the file; a table whose columns are set apart by spaces becomes one with commas."""
     if path.suffix.lower() in (".xlsx", ".xlsm", ".parquet", ".xpt"):
         return read_table(path)
-    content = content_of(path)
+    content = read_bytes(path)
     try:
         lines = list(io.StringIO(content.decode("utf-8-sig")))
     except UnicodeDecodeError:

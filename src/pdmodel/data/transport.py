@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from pdmodel.data.cohort import Note
-from pdmodel.data.table import Table, from_records, read_bytes, unusable
+from pdmodel.data.table import Table, unusable
+from pdmodel.data.text import from_records, read_bytes
 
 MAGIC = b"HEADER RECORD*******"
 EPOCH = dt.datetime(1960, 1, 1)  # noqa: DTZ001 - SAS counts without a time zone

@@ -11,7 +11,8 @@ import openpyxl
 import pandas as pd
 
 from pdmodel.data.cohort import Note
-from pdmodel.data.table import Table, delimited, from_records, read_bytes, unusable
+from pdmodel.data.table import Table, unusable
+from pdmodel.data.text import delimited, from_records, read_bytes
 from pdmodel.data.transport import transport
 
 EXCEL = (".xlsx", ".xlsm")
