@@ -65,7 +65,10 @@ def summed(table: Table) -> Table:
     frame, more = _targets(table, frame)
     notes += [*more, *_small(table, frame)]
     visits, more = _by_visit(table, frame)
-    notes += more
+    told = (
+        f"{table.file}: {many(len(table.frame), 'row')} of lesions, {many(len(visits), 'visit')}."
+    )
+    notes += [Note("info", "lesions-summed", told, 0, table.file), *more]
     return table._replace(
         frame=visits, notes=(*table.notes, *notes), scales={**table.scales, **scaled}
     )

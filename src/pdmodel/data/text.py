@@ -106,7 +106,7 @@ def _of_frame(
     width = len(names)
     notes = []
     if extra := list(range(width, frame.shape[1])):
-        body = [(int(at), row) for at, row in zip(lines, frame.to_numpy(), strict=True)
+        body = [(int(at), list(row)) for at, row in zip(lines, frame.to_numpy(), strict=True)
                 if any(map(str.strip, row[width:]))]  # fmt: skip
         notes = list(_extra_cells(body, width, file))
         frame = frame.drop(columns=extra)
