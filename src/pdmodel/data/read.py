@@ -260,13 +260,13 @@ def _patients(scans: Scans, given: Mapping[Key, Given], source: Source) -> tuple
     frame = scans.frame
     if frame.empty:
         return ()
-    keys = list(map(tuple, frame[[*KEY, PERSON, "arm", "lesion_id"]].to_numpy()))
-    starts = [k for k, key in enumerate(keys) if k == 0 or key[:2] != keys[k - 1][:2]]
+    starts = np.flatnonzero((frame[KEY] != frame[KEY].shift()).any(axis=1))
+    firsts = frame.iloc[starts][[*KEY, PERSON, "arm", "lesion_id"]].to_numpy()
     columns = [frame[name].to_numpy() for name in ("day", "size_mm", "censored")]
     parts = [np.split(column, starts[1:]) for column in columns]
     patients = []
-    for start, day, size, censored in zip(starts, *parts, strict=True):
-        study, name, person, arm, lesion = map(str, keys[start])
+    for first, day, size, censored in zip(firsts, *parts, strict=True):
+        study, name, person, arm, lesion = map(str, first)
         doses = given.get((study, person), Given())
         patients.append(
             Patient(
