@@ -122,7 +122,8 @@ COMMANDS = {
     "": ("check", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot",
          "report", "demo"),
     "demo": ("--output", "--seed"),
-    "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022>", "--arm", "--json"),
+    "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022|nonmem|sdtm|adam>",
+              "--arm", "--unit", "--evaluator", "--drug", "--dv", "--json"),
     "fit": ("SIZES", "--doses", "--regimen", "--model", "--residual", "--pooling <partial|none>",
             "--seed", "--chains", "--warmup", "--draws", "--overwrite", "-o, --output"),
     "response": ("SIZES", "--doses", "--rule", "--compare", "--patients", "--robustness", "--arm"),
@@ -199,7 +200,7 @@ fit s.csv -o f --pooling full
 Invalid value for '--pooling': 'full' is not one of 'partial', 'none'.
 
 check s.csv --format excel
-Invalid value for '--format': 'excel' is not one of 'long', 'laleh2022'.
+Invalid value for '--format': 'excel' is not one of 'long', 'laleh2022', 'nonmem', 'sdtm', 'adam'.
 
 check s.csv --size-kind volume
 '--size-kind': 'volume' is not one of 'sld', 'lesion'.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pdmodel.data import Cohort, Note, Patient, ReadingLog
+from pdmodel.data import Assessment, Cohort, CovariateNote, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedules, planned
 from pdmodel.errors import ModelError, RunError
 from pdmodel.fit import Fit
@@ -33,7 +33,8 @@ def patients() -> tuple[Patient, ...]:
         Patient('Ünal, "J"', "Étude 1", "arm/β", np.array([0.0]), np.array([np.pi]),
                 np.array([False]), {}, {"note": "007"}),
         Patient("1E5", "S2", "b", np.array([0.0, 42, 84]), np.array([33.3, 1e-3, 999.0]),
-                np.zeros(3, bool), planned(SCHEDULES, 84.0), {}, SCHEDULES),
+                np.zeros(3, bool), planned(SCHEDULES, 84.0), {}, SCHEDULES, "T01",
+                (Assessment(42.0, overall="PR"), Assessment(84.0, "PD", new_lesion="UNEQUIVOCAL"))),
         Patient("n" * 300, "S2", "b", np.array([1e-300, 36525.0]), np.array([1.0, 2.0]),
                 np.zeros(2, bool), {"ipilimumab": Regimen.none()}),
     )  # fmt: skip
@@ -43,7 +44,7 @@ def a_fit() -> Fit:
     """A fit with every kind of array that a tree holds, without sampling."""
     log = ReadingLog("sizes.csv", 12, 8, (
         Note("warning", "same-day", "sizes.csv, line 3: ...", 2, "sizes.csv", 3, "size_mm", "007"),
-    ))  # fmt: skip
+    ), (CovariateNote("age", "number", 1, 3, "61.5 to 61.5"),))  # fmt: skip
     cohort = Cohort(patients(), "lesion", log, simulated=True)
     rng = np.random.default_rng(0)
     odd = rng.normal(size=(2, 5, 4)) * np.array([1e-300, 1.0, 1e300, np.pi])
@@ -106,6 +107,7 @@ def test_patients_come_back_to_the_bit(written):
         assert got.regimens == put.regimens
         assert got.schedules == put.schedules
         assert got.covariates == put.covariates
+        assert (got.lesion, got.assessments) == (put.lesion, put.assessments)
         assert got.treated_until(200.0) == put.treated_until(200.0)
 
 

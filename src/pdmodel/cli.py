@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import shell, startup
+from pdmodel import published, shell, startup
 from pdmodel.errors import DataError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -21,11 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with 'pdmodel demo'. 'pdmodel COMMAND -h' tells more of a command.",
 )  # fmt: skip
-data = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None,
-    help="Fetch the published sizes, or say where they are.",
-)  # fmt: skip
-app.add_typer(data, name="data")
+app.add_typer(published.app, name="data")
 
 
 @app.callback()
@@ -47,12 +43,14 @@ def demo(output: shell.Folder = Path("demo"), seed: shell.Seed = 1) -> None:
 def check(
     sizes: shell.Sizes, doses: shell.Doses = None, regimen: shell.Regimens = None,
     layout: shell.Layout = "long", arm: shell.Arms = None, size_kind: shell.SizeKind = None,
-    as_json: shell.AsJson = False,
+    unit: shell.Units = None, evaluator: shell.Evaluator = None, drug: shell.Drugs = None,
+    dv: shell.Observed = None, as_json: shell.AsJson = False,
 ) -> None:  # fmt: skip
     """List every problem of the tables; exit 1 if any is an error."""
     from pdmodel.data import check_tables
 
-    notes = check_tables(sizes, doses, **shell.request(regimen, layout, arm, size_kind))
+    how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
+    notes = check_tables(sizes, doses, **shell.request(regimen, layout, arm, size_kind, **how))
     if as_json:
         typer.echo(json.dumps([note._asdict() for note in notes], indent=1))
     for note in () if as_json else notes:
@@ -87,7 +85,8 @@ def response(
 def fit(
     sizes: shell.Sizes, output: shell.Folder, doses: shell.Doses = None,
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
-    size_kind: shell.SizeKind = None,
+    size_kind: shell.SizeKind = None, unit: shell.Units = None,
+    evaluator: shell.Evaluator = None, drug: shell.Drugs = None, dv: shell.Observed = None,
     model: Annotated[str, typer.Option(help="Mechanism or curve, by name.")] = "exhaustion",
     residual: shell.Residual = "student_t",
     pooling: shell.Pooling = "partial",
@@ -103,7 +102,9 @@ def fit(
     import pdmodel as pdm
 
     mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
-    cohort = pdm.read_cohort(sizes, doses=doses, **shell.request(regimen, layout, arm, size_kind))
+    how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
+    asked = shell.request(regimen, layout, arm, size_kind, **how)
+    cohort = pdm.read_cohort(sizes, doses=doses, **asked)
     typer.echo("\n".join(cohort.log.lines()))
     if not cohort.drugs and not shell.untreated(regimen):
         raise DataError(
@@ -273,22 +274,6 @@ def report(run: shell.Run, output: shell.Page, overwrite: shell.Overwrite = Fals
     with busy("Drawing and writing"):
         write_report(fitted, output)
     typer.echo(f"Written to {output}.")
-
-
-@data.command()
-def fetch(name: shell.Published = "laleh2022") -> None:
-    """Download published tumor sizes (doi:10.1371/journal.pcbi.1009822)."""
-    from pdmodel.data import fetch_laleh2022
-
-    typer.echo({"laleh2022": fetch_laleh2022}[name]())
-
-
-@data.command()
-def path() -> None:
-    """Say where the published tumor sizes are."""
-    from pdmodel.data import laleh2022_path
-
-    typer.echo(laleh2022_path())
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pdmodel.data import Cohort, Note, Patient, ReadingLog
+from pdmodel.data import Assessment, Cohort, CovariateNote, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedule
 from pdmodel.errors import PdmodelError, RunError
 from pdmodel.fit import Fit
@@ -222,13 +222,18 @@ def _cohort_out(cohort: Cohort) -> dict[str, Any]:
                 for name, r in p.regimens.items()
             },
             "schedules": [str(s) for s in p.schedules],
-            "covariates": dict(p.covariates),
+            "covariates": dict(p.covariates), "lesion": p.lesion,
+            "assessments": [one._asdict() for one in p.assessments],
         }  # fmt: skip
 
     return {
         "size_kind": cohort.size_kind,
         "simulated": cohort.simulated,
-        "log": asdict(cohort.log) | {"notes": [n._asdict() for n in cohort.log.notes]},
+        "log": asdict(cohort.log)
+        | {
+            name: [one._asdict() for one in getattr(cohort.log, name)]
+            for name in ("notes", "covariates")
+        },
         "patients": [patient(p) for p in cohort],
     }
 
@@ -245,13 +250,15 @@ def _cohort_in(path: Path) -> Cohort:
              for name, r in p["regimens"].items()},
             p["covariates"],
             tuple(parse_schedule(text) for text in p["schedules"]),
+            p.get("lesion", ""), tuple(Assessment(**one) for one in p.get("assessments", ())),
         )  # fmt: skip
 
     log = stored["log"]
     notes = tuple(Note(**note) for note in log["notes"])
+    about = tuple(CovariateNote(**one) for one in log.get("covariates", ()))
     return Cohort(
         tuple(patient(p) for p in stored["patients"]),
         stored["size_kind"],
-        ReadingLog(log["source"], log["rows_read"], log["rows_kept"], notes),
+        ReadingLog(log["source"], log["rows_read"], log["rows_kept"], notes, about),
         stored["simulated"],
     )

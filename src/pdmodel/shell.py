@@ -91,13 +91,29 @@ Regimens = Annotated[
         "'ARM=atezolizumab 1200 mg q3w' for one arm (may be repeated); 'none' is no drug.",
     ),
 ]
-Layout = Annotated[Literal["long", "laleh2022"], typer.Option("--format", help="Layout of SIZES.")]
+Layout = Annotated[
+    Literal["long", "laleh2022", "nonmem", "sdtm", "adam"],
+    typer.Option("--format", help="Layout of SIZES."),
+]
 Arms = Annotated[
     list[str] | None, typer.Option("--arm", help="Keep only this arm; may be repeated.")
 ]
 SizeKind = Annotated[
     Literal["sld", "lesion"] | None,
     typer.Option(help="Sizes are sums of longest diameters, or one lesion's."),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option("--unit", help="size=cm, time=week, amount=g, ... where names do not say it."),
+]
+Evaluator = Annotated[
+    str | None, typer.Option(help="Whose readings to take (sdtm, adam), or 'accepted'.")
+]
+Drugs = Annotated[
+    list[str] | None, typer.Option("--drug", help="Drug of the doses (nonmem), or CMT=DRUG.")
+]
+Observed = Annotated[
+    str | None, typer.Option("--dv", help="Which observations are sizes (nonmem), as DVID=2.")
 ]
 Pooling = Annotated[
     Literal["partial", "none"], typer.Option(help="A population, or each patient alone.")
@@ -168,7 +184,15 @@ Residual = Annotated[str, typer.Option(help="How sizes scatter, by name.")]
 
 
 def request(
-    regimens: list[str] | None, layout: str, arms: list[str] | None, size_kind: str | None
+    regimens: list[str] | None,
+    layout: str,
+    arms: list[str] | None,
+    size_kind: str | None,
+    *,
+    units: list[str] | None = None,
+    evaluator: str | None = None,
+    drugs: list[str] | None = None,
+    dv: str | None = None,
 ) -> dict[str, Any]:
     """Turn options into arguments of `pdmodel.read_cohort`."""
     from pdmodel import library
@@ -187,7 +211,27 @@ def request(
         "size_kind": size_kind,
         "labelled": library.labelled(),
         "known_drugs": library.names("drug"),
+        "units": _pairs(units, "--unit", "size=cm"),
+        "evaluator": evaluator,
+        "drug": _drug(drugs),
+        "dv": dv,
     }
+
+
+def _pairs(texts: list[str] | None, option: str, example: str) -> dict[str, str]:
+    """Split NAME=VALUE; each name may occur once."""
+    pairs = [text.partition("=") for text in texts or ()]
+    found = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(found) < len(pairs) or not all(name and mark and value for name, mark, value in pairs):
+        raise typer.BadParameter(f"write {example}, each name once.", param_hint=f"'{option}'")
+    return found
+
+
+def _drug(drugs: list[str] | None) -> str | dict[str, str] | None:
+    """One drug of all doses, or one for each compartment."""
+    if drugs and len(drugs) == 1 and "=" not in drugs[0]:
+        return drugs[0]
+    return _pairs(drugs, "--drug", "2=nivolumab, or one drug alone") or None
 
 
 def untreated(regimens: list[str] | None) -> bool:

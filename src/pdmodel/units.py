@@ -17,3 +17,62 @@ def per_day(per_week: float) -> float:
 def mg_per_litre(nanomolar: float) -> float:
     """Convert an antibody concentration from nM to mg/L, at 149 kDa."""
     return nanomolar * IGG_KDA / 1000.0
+
+
+MM = {"mm": 1.0, "cm": 10.0, "dm": 100.0, "m": 1000.0}
+"""Lengths in mm, by unit."""
+
+DAYS = {
+    "day": 1.0,
+    "week": DAYS_PER_WEEK,
+    "month": DAYS_PER_MONTH,
+    "year": DAYS_PER_YEAR,
+    "hour": 1.0 / HOURS_PER_DAY,
+    "min": 1.0 / MINUTES_PER_DAY,
+}
+"""Times in days, by unit."""
+
+MG = {"mg": 1.0, "g": 1000.0, "ug": 0.001}
+"""Amounts in mg, by unit."""
+
+PER_KG = "mg/kg"
+"""Unit of an amount for each kg of body weight, mg."""
+
+ALIASES = {
+    "millimeter": "mm",
+    "millimetre": "mm",
+    "centimeter": "cm",
+    "centimetre": "cm",
+    "d": "day",
+    "days": "day",
+    "w": "week",
+    "wk": "week",
+    "weeks": "week",
+    "months": "month",
+    "years": "year",
+    "h": "hour",
+    "hr": "hour",
+    "hours": "hour",
+    "minute": "min",
+    "minutes": "min",
+    "mcg": "ug",
+    "µg": "ug",
+    "μg": "ug",
+    "gram": "g",
+    "milligram": "mg",
+    "mg_per_kg": "mg/kg",
+    "mg per kg": "mg/kg",
+}
+"""Other spellings of units."""
+
+
+def unit_named(text: str) -> str:
+    """Bring the name of a unit into the spelling of the tables above; unknown ones stay.
+
+    Examples
+    --------
+    >>> unit_named(" Weeks"), unit_named("MG/KG"), unit_named("furlong")
+    ('week', 'mg/kg', 'furlong')
+    """
+    plain = " ".join(text.lower().split())
+    return ALIASES.get(plain, plain)

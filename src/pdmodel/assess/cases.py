@@ -96,7 +96,8 @@ def _told(log: ReadingLog) -> ReadingLog:
     """Leave out notes that the columns used here are of no use."""
     used = (*OF_VISIT, *OF_PATIENT)
     kept = (n for n in log.notes if n.column not in used and n.code != "unused-column")
-    return replace(log, notes=tuple(kept))
+    others = tuple(one for one in log.covariates if one.name not in used)
+    return replace(log, notes=tuple(kept), covariates=others)
 
 
 def _cases(

@@ -18,8 +18,16 @@ LARGEST_MM = 1000.0
 LONGEST_DAY = 36525.0
 """A hundred years; larger days are dates in disguise."""
 
-TOO_SMALL = ("TOO SMALL TO MEASURE", "TOO SMALL")
-NOT_EVALUABLE = ("NOT EVALUABLE", "NE")
+TOO_SMALL = (
+    "TOO SMALL TO MEASURE", "TOO SMALL", "TOO SMALL TO BE MEASURED", "BELOW MEASURABLE LIMIT",
+    "TSTM", "<5", "<5 MM", "< 5 MM", "< 5",
+)  # fmt: skip
+NOT_EVALUABLE = (
+    "NOT EVALUABLE", "NE", "NOT ASSESSABLE", "NOT ASSESSED", "NOT DONE", "ND", "INEVALUABLE",
+    "UNEVALUABLE", "NON-EVALUABLE", "UNKNOWN", "UNK",
+)  # fmt: skip
+ABSENT = ("ABSENT", "RESOLVED", "DISAPPEARED", "NOT PRESENT")
+"""A lesion that is gone, size 0."""
 MISSING = ("", ".", "NA", "NAN")
 MEASURED = ("MEASURED", *MISSING)
 
@@ -40,11 +48,19 @@ class Sizes(NamedTuple):
     """Nothing stands there."""
     not_evaluable: np.ndarray
     notes: list[Note]
+    measured: np.ndarray
+    """The number that stands there, or NaN; in mm."""
+    small: np.ndarray
+    """Too small to measure, by its words."""
+    limit: np.ndarray
+    """Size up to which a lesion is too small to measure, in mm."""
 
 
 def words(cells: pd.Series) -> pd.Series:
     """Bring words into one form: capitals, single spaces."""
-    return cells.str.strip().str.upper().str.replace(r"\s+", " ", regex=True)
+    codes, unique = pd.factorize(cells)  # few words, often repeated
+    plain = pd.Series([" ".join(str(word).upper().split()) for word in unique], dtype=str)
+    return plain.take(codes).set_axis(cells.index)
 
 
 def numbers(
@@ -66,23 +82,34 @@ def numbers(
     ndarray, list of Note
         The numbers, NaN where none stands, and an error for each cell that is not one.
     """
-    text = table.frame[column].str.strip()
-    passed = (text == "").to_numpy() if passed is None else passed
+    codes, unique = pd.factorize(table.frame[column].str.strip())  # the same number stands often
+    text = pd.Series(unique, dtype=str)
     notes = []
     good = text.str.fullmatch(_NUMBER)
     commas = text.str.fullmatch(_COMMA) & ~text.str.fullmatch(_GROUPED)
     if table.decimal_comma and commas.any():
         good = commas | (good & ~text.str.contains(".", regex=False))  # 1.234 may be 1234 here
         text = text.str.replace(",", ".", regex=False)
-        notes.append(_decimal_comma(table, column, int(commas.sum())))
-    good = good.to_numpy()
-    values = np.full(len(text), np.nan)
-    values[good] = text[good].astype(float)
+        notes.append(_decimal_comma(table, column, int(commas.take(codes).sum())))
+    good = good.to_numpy(dtype=bool)
+    parsed = np.full(len(text), np.nan)
+    parsed[good] = text[good].astype(float)
+    passed = (text == "").to_numpy()[codes] if passed is None else passed
+    good, values = good[codes], parsed[codes]
+    values *= _factor(table, column)
     infinite = np.isinf(values)
     values[infinite] = np.nan
     bad = table.frame[(~good & ~passed) | infinite]
     notes += row_notes("not-a-number", bad, column, lambda cell: _why_no_number(cell, column))
     return values, notes
+
+
+def _factor(table: Table, column: str) -> float | np.ndarray:
+    """Give what turns the cells of a column into the package's unit; shape () or (rows,)."""
+    factor = table.scales.get(column, 1.0)
+    if isinstance(factor, pd.Series):
+        return factor.reindex(table.frame.index).to_numpy(dtype=float)
+    return factor
 
 
 def days(table: Table, column: str = "day") -> tuple[np.ndarray, list[Note]]:
@@ -125,6 +152,9 @@ def sizes(table: Table) -> Sizes:
         missing=blank & ~small & evaluable,
         not_evaluable=~evaluable,
         notes=notes,
+        measured=size,
+        small=small,
+        limit=limit,
     )
 
 

@@ -20,6 +20,16 @@ SIZE_KINDS: Mapping[SizeKind, str] = {
 }
 
 
+class Assessment(NamedTuple):
+    """What was judged at one visit, in the words of the source; "" where nothing was said."""
+
+    day: float
+    overall: str = ""
+    target: str = ""
+    nontarget: str = ""
+    new_lesion: str = ""
+
+
 @dataclass(frozen=True)
 class Patient:
     """What was seen in, and given to, one person.
@@ -41,6 +51,11 @@ class Patient:
     schedules : tuple of Schedule
         Regimens in words that `regimens` was made from, so that dosing can be taken further than
         the last scan; empty where every dose came from a table.
+    lesion : str
+        The lesion that the sizes are of, where each lesion is a course of its own; its id then
+        ends in ``:`` and the lesion.
+    assessments : tuple of Assessment
+        What was judged at visits beside the sizes, in order of days; nothing uses it yet.
     """
 
     id: str
@@ -52,6 +67,13 @@ class Patient:
     regimens: Mapping[str, Regimen] = field(default_factory=dict)
     covariates: Mapping[str, float | str] = field(default_factory=dict)
     schedules: tuple[Schedule, ...] = ()
+    lesion: str = ""
+    assessments: tuple[Assessment, ...] = ()
+
+    @property
+    def person(self) -> str:
+        """Id of the person, whose lesions may be several courses."""
+        return self.id.removesuffix(f":{self.lesion}") if self.lesion else self.id
 
     @property
     def key(self) -> str:
@@ -77,6 +99,7 @@ class Patient:
             size_mm=self.size_mm[keep],
             censored=self.censored[keep],
             regimens={name: given.until(day) for name, given in self.regimens.items()},
+            assessments=tuple(one for one in self.assessments if one.day <= day),
         )
 
     def treated_until(self, day: float) -> Mapping[str, Regimen]:
@@ -104,6 +127,21 @@ class Note(NamedTuple):
     value: str = ""
 
 
+class CovariateNote(NamedTuple):
+    """One covariate of a table: what it holds, and of how many patients it says nothing."""
+
+    name: str
+    kind: Literal["number", "text"]
+    known: int
+    missing: int
+    span: str
+    """Lowest and highest number, or the first words."""
+
+    def __str__(self) -> str:
+        of = self.known + self.missing
+        return f"{self.name} ({self.kind}: {self.span}; missing in {self.missing} of {of})"
+
+
 @dataclass(frozen=True)
 class ReadingLog:
     """What reading did to the rows of a table, so that none is lost silently."""
@@ -112,6 +150,7 @@ class ReadingLog:
     rows_read: int
     rows_kept: int
     notes: tuple[Note, ...] = ()
+    covariates: tuple[CovariateNote, ...] = ()
 
     @property
     def rows_dropped(self) -> int:
@@ -121,7 +160,8 @@ class ReadingLog:
     def lines(self) -> list[str]:
         """Say it in words, a line each."""
         head = f"{self.source}: {self.rows_read} rows read, {self.rows_kept} kept"
-        return [head, *(f"  {note.severity}: {note.message}" for note in self.notes)]
+        about = [f"  covariate: {one}." for one in self.covariates]
+        return [head, *about, *(f"  {note.severity}: {note.message}" for note in self.notes)]
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
-from pdmodel.data.cells import days, numbers
+from pdmodel.covariates import COVARIATES
+from pdmodel.data.cells import LONGEST_DAY, days, numbers
 from pdmodel.data.cohort import Note
 from pdmodel.data.identity import KEY, check_ids
+from pdmodel.data.quantities import in_own_units
+from pdmodel.data.source import Doses, Key, Weights
 from pdmodel.data.table import (
     Table,
+    in_own_names,
     listed,
     many,
     meant,
@@ -35,15 +39,29 @@ LIKENESS = 0.8
 """Names of antibodies end alike: only a name as like as this is a slip of the pen."""
 
 
-class Doses(NamedTuple):
-    """What each patient was given, by study and id, then by drug."""
+DOSES = pa.DataFrameSchema(
+    {
+        "study": pa.Column(str),
+        "patient_id": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "drug": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "day": pa.Column(float, pa.Check.in_range(-LONGEST_DAY, LONGEST_DAY)),
+        "amount_mg": pa.Column(float, pa.Check.in_range(0.0, np.inf, include_max=False)),
+        "duration_day": pa.Column(float, pa.Check.in_range(0.0, np.inf, include_max=False)),
+    }
+)
+"""What every table of doses comes to: one row a dose."""
 
-    regimens: Mapping[tuple[str, str], Mapping[str, Regimen]]
-    notes: tuple[Note, ...]
+WEIGHT = "weight"
+"""Column of doses, or covariate, with the body weight in kg."""
 
 
 def read_doses(
-    path: Path, patients: Iterable[tuple[str, str]], known_drugs: Iterable[str] | None = None
+    path: Path,
+    patients: Iterable[Key],
+    known_drugs: Iterable[str] | None = None,
+    *,
+    units: Mapping[str, str] | None = None,
+    weights: Weights | None = None,
 ) -> Doses:
     """Read a table of doses.
 
@@ -56,17 +74,34 @@ def read_doses(
         is who.
     known_drugs : iterable of str, optional
         Drugs that there are; any other is an error. None takes all.
+    units : mapping of str to str, optional
+        Declared units, as `quantities.checked_units` gives them.
+    weights : mapping of (study, id) to float, optional
+        Body weights in kg, for amounts per kg.
 
     Returns
     -------
     Doses
         Regimens, and a note for every problem; rows that repeat another add to it.
     """
-    table = read_table(path)
+    table = in_own_units(read_table(path), units or {})
     require_columns(table, COLUMNS)
+    doses = doses_of(table, patients, known_drugs, weights)
+    return doses._replace(notes=in_own_names(doses.notes, table))
+
+
+def doses_of(
+    table: Table,
+    patients: Iterable[Key],
+    known_drugs: Iterable[str] | None = None,
+    weights: Weights | None = None,
+) -> Doses:
+    """Turn a table with the columns of doses into regimens; see `read_doses`."""
     table, notes = _named(table, frozenset(patients), known_drugs)
     day, more = days(table)
     notes += [*more, *_blank(table.frame, "day", day)]
+    table, more = by_weight(table, weights or {})
+    notes += more
     columns = {"day": day}
     for column, low in (("amount_mg", "no dose"), ("duration_day", "a bolus")):
         values, more = numbers(table, column)
@@ -76,7 +111,33 @@ def read_doses(
     frame = table.frame.assign(**columns)
     if any(note.severity == "error" for note in notes):
         return Doses({}, tuple(notes))
-    return Doses(_regimens(frame), (*notes, *_again(frame, table), *_odd(frame, table.file)))
+    frame = DOSES.validate(frame)
+    return Doses(_regimens(frame), (*notes, *_again(frame, table), *odd_doses(frame, table.file)))
+
+
+def by_weight(table: Table, weights: Weights) -> tuple[Table, list[Note]]:
+    """Multiply amounts per kg by the weight, from the table of doses or of the patient."""
+    frame = table.frame
+    per_kg = pd.Series(table.per_kg, frame.index).to_numpy(dtype=bool)
+    if not per_kg.any():
+        return table, []
+    own, notes = numbers(table, WEIGHT) if WEIGHT in frame else (np.full(len(frame), np.nan), [])
+    known = [weights.get(key, np.nan) for key in map(tuple, frame[KEY].to_numpy())]
+    weight = np.where(np.isnan(own), np.asarray(known, dtype=float), own)
+    low, high = COVARIATES[WEIGHT].low, COVARIATES[WEIGHT].high
+    lacks = per_kg & ~((weight >= low) & (weight <= high))
+    notes += row_notes(
+        "no-weight",
+        frame[lacks],
+        "amount_mg",
+        lambda cell: (
+            f"{quoted(cell)} is for each kg, and the patient has no weight of {low:g} to {high:g} "
+            f"kg; add the column {WEIGHT!r} (kg) to the sizes or the doses, or write mg."
+        ),
+    )
+    before = table.scales.get("amount_mg", 1.0)
+    factor = pd.Series(np.where(per_kg, weight, 1.0), frame.index) * before
+    return table._replace(scales={**table.scales, "amount_mg": factor}), notes
 
 
 def _named(
@@ -168,7 +229,7 @@ def _again(frame: pd.DataFrame, table: Table) -> list[Note]:
     return rows_note("warning", "duplicate-dose", table, again, "day", what)
 
 
-def _odd(frame: pd.DataFrame, file: str) -> list[Note]:
+def odd_doses(frame: pd.DataFrame, file: str) -> list[Note]:
     """Warn of amounts and durations that look like other units."""
     notes = []
     given = frame[frame["amount_mg"] > 0]

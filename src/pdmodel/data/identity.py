@@ -1,9 +1,8 @@
-"""Who a row belongs to: patient, study, arm, and what else is constant in a patient."""
+"""Who a row belongs to: patient, study and arm."""
 
 import re
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from pdmodel.data.cohort import Note
@@ -18,15 +17,13 @@ from pdmodel.data.table import (
     place,
     quoted,
     row_notes,
-    rows_note,
 )
 
 KEY = ["study", "patient_id"]
 """A patient is study and id, exactly as they are written."""
 
-type Covariates = dict[tuple[str, str], dict[str, float | str]]
 
-_LEADING_ZERO = re.compile(r"[+-]?0[0-9]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 
 def check_ids(table: Table) -> list[Note]:
@@ -41,7 +38,7 @@ def check_ids(table: Table) -> list[Note]:
     )
     broken = row_notes(
         "broken-id",
-        frame[ids.str.contains(r"[\x00-\x1f\x7f\u2028\u2029]", regex=True)],
+        frame[ids.isin([one for one in ids.unique() if _CONTROL.search(one)])],
         "patient_id",
         lambda cell: f"{quoted(cell)} holds a line break or another control character; remove it.",
     )
@@ -108,38 +105,6 @@ def check_arms(arms: Iterable[str], known: Iterable[str], file: str) -> list[Not
             message = f"There is no arm {quoted(arm)}; {there}{meant(arm, named)}"
             notes.append(Note("error", "unknown-arm", message, 0, file, None, "arm", "", arm))
     return notes
-
-
-def covariates(table: Table, columns: Sequence[str]) -> tuple[Covariates, list[Note]]:
-    """Take the other columns, where they are constant in each patient.
-
-    A column whose every cell is a number (without leading zeros) becomes numbers, others stay
-    text; blank cells say nothing. A column that varies in a patient is left out, and noted.
-    """
-    found: Covariates = {}
-    notes = []
-    for column in columns:
-        cells = table.frame[column].str.strip()
-        rows = table.frame[cells != ""].assign(**{column: cells[cells != ""]})
-        groups = rows.groupby(KEY, sort=False)
-        other = rows[(rows[column] != groups[column].transform("first")).to_numpy()]
-        if not other.empty:
-            what = "unlike another row of the patient, so this column is left out"
-            notes += rows_note("info", "varying-column", table, other, column, what)
-            continue
-        firsts = rows.drop_duplicates(KEY)
-        keys = map(tuple, firsts[KEY].to_numpy())
-        for key, value in zip(keys, _typed(firsts[column]), strict=True):
-            found.setdefault(key, {})[column] = value
-    return found, notes
-
-
-def _typed(cells: pd.Series) -> list[float] | list[str]:
-    if cells.str.match(_LEADING_ZERO).any():  # codes such as 007
-        return cells.to_list()
-    values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
-    exact = np.abs(values) < 2.0**53
-    return values.tolist() if exact.all() else cells.to_list()
 
 
 def _twins(frame: pd.DataFrame) -> list[Note]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdmodel.data.long import Source
+from pdmodel.data.source import Choices, Source
 from pdmodel.data.table import Table, listed, require_columns, unusable
 from pdmodel.data.workbook import read_sheets
 
@@ -19,7 +19,7 @@ DOCETAXEL_ARMS = ("Study_2_Arm_1", "Study_4_Arm_1")
 """Arms that were given docetaxel; all others had atezolizumab 1200 mg every 3 weeks."""
 
 
-def read(path: Path) -> Source:
+def read(path: Path, _: Choices = Choices()) -> Source:  # noqa: B008 - it is frozen
     """Read the sheets ``Study1`` to ``Study5``; each is a study.
 
     The ids stand in the file as floating-point numbers of 16 or 17 digits; they are written out

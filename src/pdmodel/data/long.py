@@ -1,24 +1,19 @@
 """The long layout: one row a measurement, with patient_id, day and size_mm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from pdmodel.data.cells import LARGEST_MM, LONGEST_DAY, days, sizes
-from pdmodel.data.cohort import Note, SizeKind
-from pdmodel.data.identity import (
-    KEY,
-    Covariates,
-    check_ids,
-    covariates,
-    of_arms,
-    one_arm_each,
-    shared_ids,
-)
+from pdmodel.data.cohort import CovariateNote, Note
+from pdmodel.data.identity import KEY, check_ids, of_arms, one_arm_each, shared_ids
+from pdmodel.data.lesions import READER, summed
+from pdmodel.data.quantities import in_own_units
+from pdmodel.data.source import Choices, Key, Source
 from pdmodel.data.table import (
     FILE,
     LINE,
@@ -32,6 +27,7 @@ from pdmodel.data.table import (
     row_notes,
     rows_note,
 )
+from pdmodel.data.traits import Covariates, covariates
 from pdmodel.data.workbook import read_table
 
 REQUIRED = ("patient_id", "day", "size_mm")
@@ -56,80 +52,114 @@ SCANS = pa.DataFrameSchema(
 """What every layout comes to in the end: one size a patient and day."""
 
 
-class Source(NamedTuple):
-    """A table of sizes in the long layout's words, whatever layout it came in."""
-
-    table: Table
-    size_kind: SizeKind = "sld"
-    same_day: Literal["refuse", "larger"] = "refuse"
-    """What two sizes of one patient and day come to."""
-    blank_day: Literal["refuse", "drop"] = "refuse"
-    """What a size without a day comes to."""
-    given: Mapping[str, str] = {}
-    """Drug that each arm is known to have been given, where the source says so."""
+PERSON = " person"
+"""Column with the id of the patient, where each lesion is a course of its own."""
 
 
 class Scans(NamedTuple):
     """Sizes that can be used, and what became of the other rows."""
 
     frame: pd.DataFrame
-    """Of the schema SCANS, with FILE and LINE, ordered by patient and day."""
+    """Of the schema SCANS, with FILE, LINE, PERSON and lesion_id, ordered by patient and day."""
     rows_read: int
-    patients: frozenset[tuple[str, str]]
+    patients: frozenset[Key]
     """Study and id of everybody in the table, left out or not."""
     arms: frozenset[str]
     """All arms in the table."""
     covariates: Covariates
+    about: tuple[CovariateNote, ...]
     notes: tuple[Note, ...]
 
 
-def read(path: Path) -> Source:
+def read(path: Path, choices: Choices = Choices()) -> Source:  # noqa: B008 - it is frozen
     """Read a table in the long layout: CSV, TSV, Excel or Parquet."""
-    table = read_table(path)
+    table = in_own_units(read_table(path), choices.units)
     require_columns(table, REQUIRED)
+    table = stripped(table)
+    if "lesion_id" not in table.frame or not table.frame["lesion_id"].any():
+        return Source(table)
+    if choices.size_kind == "sld":
+        return Source(summed(table))
+    if choices.size_kind == "lesion":
+        return Source(table, size_kind="lesion", by_lesion=True)
     return _one_lesion(table)
+
+
+def stripped(table: Table) -> Table:
+    """Give every row a study, an arm and a lesion, "" where none stands, without spaces."""
+    frame = table.frame
+    for name in ("study", "arm"):
+        frame = frame.assign(**{name: frame[name].str.strip() if name in frame else ""})
+    if "lesion_id" in frame:
+        frame = frame.assign(lesion_id=frame["lesion_id"].str.strip())
+    return table._replace(frame=frame)
 
 
 def scans(source: Source, arms: Sequence[str] = ()) -> Scans:
     """Turn text into sizes; every problem on the way is a note, an error if none may be used."""
-    whole = source.table.frame
-    for name in ("study", "arm"):
-        whole = whole.assign(**{name: whole[name].str.strip() if name in whole else ""})
-    table = source.table._replace(frame=whole)
+    table = stripped(source.table)
+    whole = table.frame
     notes = [*table.notes, *check_ids(table)]
     whole["arm"], more = one_arm_each(whole)
     notes += more
     table, more = of_arms(table, arms)
     notes += [*more, *shared_ids(table)]
-    others = [n for n in table.columns if n not in (*REQUIRED, *OPTIONAL, *NOT_YET)]
-    carried, more = covariates(table, others)
+    known = (*REQUIRED, *OPTIONAL, *NOT_YET, READER)
+    others = [name for name in table.columns if name not in known]
+    carried, about, more = covariates(table, others)
     notes += [*more, *_unused(table)]
+    table, more = _apart(table, source)
+    notes += more
     frame, more = _measured(table, source)
     notes += more
     frame, more = _once_a_day(frame, source)
     notes += more
-    frame = frame.sort_values([*KEY, "day"], kind="stable")[[*SCANS.columns, FILE, LINE]]
+    columns = [*SCANS.columns, FILE, LINE, PERSON, "lesion_id"]
+    frame = frame.sort_values([*KEY, "day"], kind="stable")[columns]
     if not any(note.severity == "error" for note in notes):
         frame = SCANS.validate(frame)
         notes += _lost(table, frame)
     patients = frozenset(map(tuple, whole[KEY].drop_duplicates().to_numpy()))
-    return Scans(frame, len(whole), patients, frozenset(whole["arm"]), carried, tuple(notes))
+    about = tuple(about)
+    return Scans(frame, len(whole), patients, frozenset(whole["arm"]), carried, about, tuple(notes))
+
+
+def _apart(table: Table, source: Source) -> tuple[Table, list[Note]]:
+    """Give each lesion an id of its own, where each is a course of its own."""
+    frame = table.frame.assign(**{PERSON: table.frame["patient_id"]})
+    if not source.by_lesion:
+        return table._replace(frame=frame.assign(lesion_id="")), []
+    blank = row_notes(
+        "blank-lesion",
+        frame[frame["lesion_id"] == ""],
+        "lesion_id",
+        lambda _: "the lesion has no name; every row of a table of lesions needs one.",
+    )
+    several = frame.drop_duplicates([*KEY, "lesion_id"])
+    count = int(several.duplicated(KEY, keep=False).sum())
+    notes = []
+    if count:
+        message = (
+            f"{place(table.file, column='lesion_id')}: {len(several)} lesions of "
+            f"{many(len(several.drop_duplicates(KEY)), 'patient')}, each a course of its own; "
+            "models take them for independent."
+        )
+        notes = [Note("warning", "lesions-apart", message, 0, table.file, None, "lesion_id")]
+    frame["patient_id"] = frame["patient_id"] + ":" + frame["lesion_id"]
+    return table._replace(frame=frame), [*blank, *notes]
 
 
 def _one_lesion(table: Table) -> Source:
     """Refuse several lesions in one patient; one lesion is a course of its own."""
     frame = table.frame
-    if "lesion_id" not in frame or not (lesions := frame["lesion_id"].str.strip()).any():
-        return Source(table)
-    study = frame["study"].str.strip() if "study" in frame else pd.Series("", frame.index)
-    first = lesions.groupby([study, frame["patient_id"]]).transform("first")
+    first = frame["lesion_id"].groupby([frame[name] for name in KEY]).transform("first")
     several = row_notes(
         "several-lesions",
-        frame[(lesions != first).to_numpy()],
+        frame[(frame["lesion_id"] != first).to_numpy()],
         "lesion_id",
         lambda cell: (
-            f"{quoted(cell)} is another lesion than before in this patient; several lesions are "
-            "not modelled yet. Sum the target lesions of each visit, or keep one lesion each."
+            f"{quoted(cell)} is another lesion than before in this patient; choose size_kind 'sld' "
+            "(--size-kind sld) to sum the lesions of each visit, or 'lesion' for a course of each."
         ),
     )
     return Source(table._replace(notes=(*table.notes, *several)), size_kind="lesion")

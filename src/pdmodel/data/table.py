@@ -1,11 +1,7 @@
 """Tables as files: every cell as text, with the file and line that it stands in."""
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -39,6 +35,12 @@ class Table(NamedTuple):
     notes: tuple[Note, ...] = ()
     decimal_comma: bool = False
     """Whether 60,5 may stand for 60.5, as in files that separate by semicolons."""
+    scales: Mapping[str, float | pd.Series] = {}
+    """Factors to the package's units, by column; a series has one for each row."""
+    names: Mapping[str, str] = {}
+    """Names that columns have in the file, where the package calls them otherwise."""
+    per_kg: bool | pd.Series = False
+    """Whether amounts are for each kg of body weight; a series says it of each row."""
 
     @property
     def columns(self) -> list[str]:
@@ -136,6 +138,19 @@ def rows_note(
     return [Note(severity, code, message, len(rows), str(file), int(line), column, str(patient))]
 
 
+def in_own_names(notes: Iterable[Note], table: Table) -> tuple[Note, ...]:
+    """Call columns as their file does, in the notes of that file."""
+    named = []
+    for note in notes:
+        own = table.names.get(note.column)
+        if own is None or not note.file.startswith(table.file):
+            named.append(note)
+            continue
+        message = note.message.replace(f"column {note.column}:", f"column {own}:", 1)
+        named.append(note._replace(message=message, column=own))
+    return tuple(named)
+
+
 def capped(notes: Sequence[Note]) -> list[Note]:
     """Keep the first of many notes of one kind, and count the others."""
     kept, rest = list(notes[:ROWS_LISTED]), notes[ROWS_LISTED:]
@@ -144,64 +159,6 @@ def capped(notes: Sequence[Note]) -> list[Note]:
         rows = sum(note.rows for note in rest)
         kept.append(rest[0]._replace(message=message, rows=rows, line=None, patient="", value=""))
     return kept
-
-
-def read_bytes(path: Path) -> bytes:
-    """Read a file, or say why it cannot be read."""
-    file = str(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise unusable("no-file", "there is no such file; check the path.", file) from None
-    except IsADirectoryError:
-        raise unusable("folder", "this is a folder; give a file inside it.", file) from None
-    except PermissionError:
-        raise unusable("no-permission", "reading is not permitted; check its mode.", file) from None
-    except OSError as error:
-        raise unusable("no-file", f"it cannot be read ({error.strerror or error}).", file) from None
-    if not content.strip():
-        raise unusable("empty", "the file is empty; it needs a header and rows.", file)
-    return content
-
-
-def delimited(content: bytes, file: str) -> Table:
-    """Read comma-, tab- or semicolon-separated text, whichever the header has most of."""
-    text = _decoded(content, file)
-    start = next(line for line in text.splitlines() if line.strip())
-    separator = max("\t,;", key=start.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    records, line = [], 1
-    try:
-        for cells in reader:
-            if any(map(str.strip, cells)):
-                records.append((line, cells))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        message = f"the quotes do not match or a cell is too long ({error}); correct this line."
-        raise unusable("quotes", message, file, line) from None
-    return from_records(records, file)._replace(decimal_comma=separator == ";")
-
-
-def from_records(records: Sequence[tuple[int, Sequence[str]]], file: str) -> Table:
-    """Make a table of (line, cells), the first of which is the header."""
-    if not records:
-        raise unusable("empty", "the table is empty; it needs a header and rows.", file)
-    (header_line, header), body = records[0], records[1:]
-    names = _header([name.strip() for name in header], header_line, file)
-    if not body:
-        raise unusable("no-rows", "there is a header but no rows below it.", file)
-    width = len(names)
-    fitted = [[*cells[:width], *[""] * (width - len(cells))] for _, cells in body]
-    frame = pd.DataFrame(fitted, columns=names, dtype=str)
-    if unnamed := [k for k, name in enumerate(names) if not name]:
-        filled = (frame.iloc[:, unnamed].apply(lambda cells: cells.str.strip()) != "").any()
-        if filled.any():
-            position = unnamed[int(filled.to_numpy().argmax())] + 1
-            message = f"column {position} has cells but no name; give it one or empty it."
-            raise unusable("no-name", message, file, header_line)
-        frame = frame.iloc[:, [k for k, name in enumerate(names) if name]]
-    frame = frame.assign(**{FILE: file, LINE: [line for line, _ in body]})
-    return Table(frame, file, tuple(_extra_cells(body, width, file)))
 
 
 def require_columns(table: Table, required: Iterable[str]) -> None:
@@ -221,48 +178,3 @@ def require_columns(table: Table, required: Iterable[str]) -> None:
         f"{listed(found, most=12)}.{advice}"
     )
     raise unusable("missing-column", message, table.file)
-
-
-def _decoded(content: bytes, file: str) -> str:
-    known = {
-        b"PK\x03\x04": "this is an Excel workbook or a zip file; name a workbook .xlsx",
-        b"\xd0\xcf\x11\xe0": "this is an old or a locked Excel file; save it as .xlsx",
-        b"\x1f\x8b": "this file is compressed; unpack it",
-        b"PAR1": "this is a Parquet file; name it .parquet",
-        b"\xff\xfe": "this text is UTF-16; save it as CSV UTF-8",
-        b"\xfe\xff": "this text is UTF-16; save it as CSV UTF-8",
-    }
-    for magic, message in known.items():
-        if content.startswith(magic):
-            raise unusable("not-text", message + ".", file)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        message = f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as CSV UTF-8."
-        raise unusable("not-utf8", message, file, line) from None
-    if "\0" in text:
-        raise unusable("not-text", "this is not a text file; save it as CSV UTF-8.", file)
-    return text
-
-
-def _header(names: list[str], line: int, file: str) -> list[str]:
-    while names and not names[-1]:
-        names = names[:-1]  # cells below them are told as extra cells
-    counts = Counter(name for name in names if name)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        message = f"column {quoted(twice[0])} occurs {counts[twice[0]]} times; keep one of them."
-        raise unusable("column-twice", message, file, line)
-    return names
-
-
-def _extra_cells(
-    body: Sequence[tuple[int, Sequence[str]]], width: int, file: str
-) -> Iterable[Note]:
-    for line, cells in body:
-        if extra := [cell for cell in cells[width:] if cell.strip()]:
-            message = (
-                f"{place(file, line)}: {len(cells)} cells under {width} columns ({listed(extra)} "
-                "too many); quote cells that hold the separator, or name the columns."
-            )
-            yield Note("error", "extra-cells", message, 1, file, line, value=extra[0])

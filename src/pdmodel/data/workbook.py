@@ -11,7 +11,9 @@ import openpyxl
 import pandas as pd
 
 from pdmodel.data.cohort import Note
-from pdmodel.data.table import Table, delimited, from_records, read_bytes, unusable
+from pdmodel.data.table import Table, unusable
+from pdmodel.data.text import delimited, from_records, read_bytes
+from pdmodel.data.transport import transport
 
 EXCEL = (".xlsx", ".xlsm")
 DIGITS_OF_EXCEL = 1e15
@@ -19,10 +21,12 @@ DIGITS_OF_EXCEL = 1e15
 
 
 def read_table(path: Path) -> Table:
-    """Read a file by its ending: Excel (its first sheet), Parquet, or else delimited text."""
+    """Read a file by its ending: Excel (first sheet), Parquet, SAS transport, or else text."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet(path)
+    if suffix == ".xpt":
+        return transport(path)
     if suffix not in EXCEL:
         return delimited(read_bytes(path), str(path))
     sheets = list(read_sheets(path))
