@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import published, shell, startup
+from pdmodel import asked, published, shell, startup
 from pdmodel.errors import DataError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -50,7 +50,7 @@ def check(
     from pdmodel.data import check_tables
 
     how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
-    notes = check_tables(sizes, doses, **shell.request(regimen, layout, arm, size_kind, **how))
+    notes = check_tables(sizes, doses, **asked.request(regimen, layout, arm, size_kind, **how))
     if as_json:
         typer.echo(json.dumps([note._asdict() for note in notes], indent=1))
     for note in () if as_json else notes:
@@ -78,7 +78,7 @@ def response(
     for file in filter(None, (output, patients)):
         shell.free(file, (".csv",), overwrite=overwrite)
     how = {"rule": rule, "compare": compare, "robustness": robustness, "hide_ids": hide_ids}
-    respond(sizes, doses, output, patients, **how, **shell.request(regimen, layout, arm, size_kind))
+    respond(sizes, doses, output, patients, **how, **asked.request(regimen, layout, arm, size_kind))
 
 
 @app.command()
@@ -103,10 +103,10 @@ def fit(
 
     mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
     how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
-    asked = shell.request(regimen, layout, arm, size_kind, **how)
-    cohort = pdm.read_cohort(sizes, doses=doses, **asked)
+    wanted = asked.request(regimen, layout, arm, size_kind, **how)
+    cohort = pdm.read_cohort(sizes, doses=doses, **wanted)
     typer.echo("\n".join(cohort.log.lines()))
-    if not cohort.drugs and not shell.untreated(regimen):
+    if not cohort.drugs and not asked.untreated(regimen):
         raise DataError(
             f"Nobody in {sizes} was given a drug: add --doses TABLE, or --regimen "
             "'atezolizumab 1200 mg q3w', or --regimen none if nobody was treated."
@@ -187,7 +187,7 @@ def predict(
     overwrite: shell.Overwrite = False,
 ) -> None:
     """Predict sizes of the fit's patients, as a scan would give them."""
-    wanted = shell.days_listed(days, until)
+    wanted = asked.days_listed(days, until)
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = startup.fitted(run)
     from pdmodel.predict import predict

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -49,6 +50,7 @@ def transport(path: Path) -> Table:
     except Exception as error:  # noqa: BLE001 - of a damaged file the library raises anything
         message = f"the SAS transport file is damaged ({error}); export it again."
         raise unusable("no-xpt", " ".join(message.split()), str(path)) from None
+    frame = cast("pd.DataFrame", frame)
     formats = meta.original_variable_types
     columns = [_texts(frame[name], formats.get(name) or "") for name in frame.columns]
     records = [(1, list(frame.columns)), *enumerate(zip(*columns, strict=True), start=2)]
