@@ -24,8 +24,13 @@ from pdmodel.assess.findings import (
 )
 from pdmodel.assess.lesions import Summed, has_lesions, read_summed
 from pdmodel.data import FORMATS, Patient, ReadingLog, read_cohort
+from pdmodel.data.source import Choices
 from pdmodel.resistance import exposure
 from pdmodel.response import Visits
+
+
+WITH_FINDINGS = ("long", "laleh2022")
+"""Layouts whose tables may hold findings beside the sizes."""
 
 
 class Case(NamedTuple):
@@ -80,8 +85,8 @@ def read_cases(sizes: str | PathLike[str], **options: Any) -> Cases:
     """
     path = Path(sizes)
     layout = str(options.get("format", "long"))
-    if layout in FORMATS and path.is_file():
-        table = FORMATS[layout](path).table
+    if layout in WITH_FINDINGS and path.is_file():
+        table = FORMATS[layout](path, Choices()).table
         if has_lesions(table):
             summed = read_summed(table, **options)
             return Cases(_cases(summed.cohort, summed.rows, summed.sums), summed.cohort.log)
