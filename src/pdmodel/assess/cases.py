@@ -28,7 +28,6 @@ from pdmodel.data.source import Choices
 from pdmodel.resistance import exposure
 from pdmodel.response import Visits
 
-
 WITH_FINDINGS = ("long", "laleh2022")
 """Layouts whose tables may hold findings beside the sizes."""
 
