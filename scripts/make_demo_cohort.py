@@ -85,7 +85,7 @@ def courses(patients: Sequence[Drawn]) -> np.ndarray:
 def measured(p: Drawn, log_size: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Days and whole mm of the scans that were made; sizes below 5 mm are 0."""
     values = MODEL.constants | p.values
-    size = MODEL.residual.sample(key_of(seed, p.name), log_size, p.day, values)
+    size = MODEL.residual.read(key_of(seed, p.name), log_size, values)
     size = np.where(np.asarray(size) < SMALLEST_MM, 0.0, np.rint(size))
     seen = np.maximum(size, SMALLEST_MM)
     worse = np.flatnonzero(visit_responses(p.day, seen, RULE) == "PD") + 1.0

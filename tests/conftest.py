@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before anything imports matplotlib
+# A fifth of the time to compile, and code as fast.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 import hypothesis
 import jax
@@ -29,6 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled models between runs, beside what pytest keeps."""
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_models_do_not_pile_up() -> Iterator[None]:
+    """Let go of compiled models after each file: some thousand take all maps a process may have."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

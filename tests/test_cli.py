@@ -505,7 +505,7 @@ There is no mechanism 'exhaustoin'; known are ['exhaustion', 'stein_fojo']. Did 
 'exhaustion'?
 
 --residual normal
-There is no residual 'normal'; known are ['lognormal', 'student_t'].
+There is no residual 'normal'; known are ['lognormal', 'student_t', 'walk'].
 
 --model stein_fojo
 Drug 'atezolizumab' acts through ['pd1_block'], which mechanism 'stein_fojo' ignores; it answers

@@ -158,6 +158,7 @@ def test_both_samplers_give_one_posterior():
         ({"target_accept": 1.2}, "target_accept is 1.2"),
         ({"pooling": "complete"}, "pooling is 'complete'"),
         ({"method": "gibbs"}, "method is 'gibbs'"),
+        ({"pharmacokinetics": "mine"}, "pharmacokinetics is 'mine'"),
     ],
 )
 def test_options_that_cannot_be_used_are_refused(cohort, options, words):

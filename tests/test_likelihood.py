@@ -15,7 +15,7 @@ from pdmodel.data import Cohort, Patient
 from pdmodel.dosing import Regimen, parse_schedule
 from pdmodel.errors import DataError
 from pdmodel.library import drug, mechanism
-from pdmodel.likelihood import evidence, expected_sizes, log_likelihood
+from pdmodel.likelihood import evidence, expected_sizes, kinetics_of, log_likelihood
 from pdmodel.model import Model
 from pdmodel.residuals import residual
 from pdmodel.solve import blocked, solve
@@ -209,6 +209,26 @@ def test_doses_of_a_patient_follow_what_is_known_of_the_patient():
     read = {q.name: everything[q.name] for q in mono.mechanism.parameters if q.name in everything}
     alone = solve(mono.mechanism, read, blocked(laid)).log_size
     np.testing.assert_allclose(sizes["own"][0], alone[0], atol=1e-12)
+
+
+def test_concentrations_are_drawn_around_those_predicted_for_each_patient_alone():
+    mono = model("lognormal")
+    one = replace(PATIENTS[0], covariates={"weight": 150.0, "albumin": 20.0, "note": "x"})
+    predicted = mono.kinetics(one.covariates)["atezolizumab"]
+    drawn = [kinetics_of(mono, [one], seed)[0]["atezolizumab"] for seed in range(60)]
+    ratio = np.log([each.clearance / predicted.clearance for each in drawn])
+    assert 0.15 < ratio.std() < 0.5  # published: 0.29
+    assert abs(ratio.mean()) < 0.15
+    among = kinetics_of(mono, (PATIENTS[1], one), 3)[1]["atezolizumab"]
+    assert among.clearance == drawn[3].clearance
+    sizes = [
+        np.asarray(expected_sizes(mono, VALUES, evidence(mono, PATIENTS, drawn=seed))[0])
+        for seed in (None, 1, 1, 2)
+    ]
+    np.testing.assert_array_equal(sizes[1], sizes[2])
+    assert (sizes[0][0, 1:] != sizes[1][0, 1:]).all()
+    assert (sizes[1][0, 1:] != sizes[3][0, 1:]).all()
+    np.testing.assert_array_equal(sizes[0][2], sizes[1][2])  # untreated
 
 
 def test_a_covariate_that_cannot_be_is_told_with_the_patient():

@@ -95,6 +95,7 @@ def fit(
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
     draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
+    pharmacokinetics: shell.Concentrations = "predicted",
     overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
     """Fit a model to a cohort, with the drugs that were given."""
@@ -126,7 +127,7 @@ def fit(
     with shell.no_empty(claim(output, overwrite=overwrite)), shown() as report:
         fitted = pdm.fit(
             whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,
-            warmup=warmup, draws=draws, report=report,
+            warmup=warmup, draws=draws, pharmacokinetics=pharmacokinetics, report=report,
         )  # fmt: skip
     pdm.save(fitted, output)
     typer.echo(f"Written to {output} after {fitted.manifest['seconds']['fit']:.0f} s.")

@@ -1,7 +1,7 @@
 """How the programs are sampled: the population alone, all together, or each patient alone."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -11,7 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, potential_energy
 
-from pdmodel.data import Cohort
+from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER, per_patient
 from pdmodel.keys import key_of
@@ -258,11 +258,12 @@ def _no_start(cohort: Cohort) -> FitError:
 
 
 def alone(
-    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report
-) -> Sampled:
-    """Sample every patient by a sampler of its own, whoever else is in the cohort."""
+    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report,
+    *, each: Callable[[Model, Sequence[Patient]], Evidence] = evidence,
+) -> Sampled:  # fmt: skip
+    """Sample every patient, laid out by `each`, by a sampler of its own, whoever else is there."""
     del data
-    stacked = _stacked([evidence(model, [patient]) for patient in cohort])
+    stacked = _stacked([each(model, [patient]) for patient in cohort])
 
     def potential_of(data: Evidence) -> Callable:
         return lambda z: potential_energy(separate, (model, data), {}, z)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint"]
+Concentrations = Literal["predicted", "drawn"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class Fit:
     def pooling(self) -> Pooling:
         """``"partial"`` for a hierarchical fit, ``"none"`` for each patient alone."""
         return self.manifest["options"]["pooling"]
+
+    @property
+    def kinetics_seed(self) -> int | None:
+        """Seed of patients' drawn pharmacokinetics; None where they are those predicted."""
+        options = self.manifest["options"]
+        drawn = options.get("pharmacokinetics", "predicted") == "drawn"
+        return options["seed"] if drawn else None
 
     def values(self, count: int | None = None) -> dict[str, np.ndarray]:
         """Give draws of every free parameter of every patient.
@@ -99,6 +108,7 @@ def fit(
     target_accept: float = 0.9,
     max_depth: int = 8,
     accuracy: Accuracy = "draft",
+    pharmacokinetics: Concentrations = "predicted",
     report: Callable[[Progress], None] = quiet,
 ) -> Fit:
     """Fit a model to a cohort by NumPyro's NUTS.
@@ -124,6 +134,11 @@ def fit(
     accuracy : {"draft", "standard", "fine"}
         Of the solver: log sizes within 1e-3 (which moves a patient's log-likelihood by less than
         0.01), 1e-4 or 1e-6 of the exact ones.
+    pharmacokinetics : {"predicted", "drawn"}
+        Patients' own: predicted from their covariates, or one draw for each patient from the
+        published population of each drug, by the seed. Fits of several seeds then show what not
+        knowing concentrations comes to (multiple imputation; sizes say nothing of them at doses
+        that saturate the target).
     report : callable
         Told of progress.
 
@@ -141,18 +156,26 @@ def fit(
     """
     settings = Settings(warmup, draws, chains, target_accept, max_depth)
     _check(model, cohort, pooling, method, settings)
+    if pharmacokinetics not in ("predicted", "drawn"):
+        raise OptionError(
+            f"pharmacokinetics is {pharmacokinetics!r}; it must be 'predicted' or 'drawn'."
+        )
     began = time.perf_counter()
-    data = evidence(model, cohort, accuracy)
+    layout = partial(
+        evidence, accuracy=accuracy, drawn=seed if pharmacokinetics == "drawn" else None
+    )
+    data = layout(model, cohort)
     if pooling == "partial" and not integrable(model):
         method = "nuts-joint"
-    design = alone if pooling == "none" else {"nuts": by_population, "nuts-joint": together}[method]
+    by_method = {"nuts": by_population, "nuts-joint": together}
+    design = partial(alone, each=layout) if pooling == "none" else by_method[method]
     drawn, values, figures = design(model, cohort, data, seed, settings, report)
     sampled = time.perf_counter()
     manifest = {
         "options": {
             "pooling": pooling, "method": method, "seed": seed, "chains": chains,
             "warmup": warmup, "draws": draws, "target_accept": target_accept,
-            "max_depth": max_depth, "accuracy": accuracy,
+            "max_depth": max_depth, "accuracy": accuracy, "pharmacokinetics": pharmacokinetics,
         },
         "seconds": {"fit": round(sampled - began, 2)},
     }  # fmt: skip

@@ -19,6 +19,7 @@ from pdmodel.dosing import Regimen
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
 from pdmodel.keys import key_of
+from pdmodel.likelihood import kinetics_of
 from pdmodel.model import Model
 from pdmodel.residual import Drawn, Scans
 from pdmodel.trajectory import Trajectories, trajectories
@@ -178,7 +179,7 @@ def _solved(
 ) -> Trajectories:  # fmt: skip
     starts = [patient.start_day for patient in patients]
     accuracy = fit.manifest["options"]["accuracy"]
-    own = [fit.model.kinetics(patient.covariates) for patient in patients]
+    own = kinetics_of(fit.model, patients, fit.kinetics_seed)
     return trajectories(fit.model, values, starts, days, regimens, accuracy, own)
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Num, PyTree, jaxtyped
 from pdmodel.course import Accuracy, lay_out
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import DataError, OptionError
+from pdmodel.keys import key_of
 from pdmodel.model import Kinetics, Model
 from pdmodel.parameter import Values
 from pdmodel.residual import Scans
@@ -39,9 +40,15 @@ class Evidence(NamedTuple):
 
 
 def evidence(
-    model: Model, cohort: Cohort | Sequence[Patient], accuracy: Accuracy = "standard"
+    model: Model,
+    cohort: Cohort | Sequence[Patient],
+    accuracy: Accuracy = "standard",
+    drawn: int | None = None,
 ) -> Evidence:
-    """Lay out a cohort for the likelihood: done once, on the host."""
+    """Lay out a cohort for the likelihood: done once, on the host.
+
+    Patients' pharmacokinetics are those of `kinetics_of`.
+    """
     patients = tuple(cohort)
     courses = lay_out(
         model,
@@ -49,7 +56,7 @@ def evidence(
         [patient.day for patient in patients],
         [patient.regimens for patient in patients],
         accuracy,
-        [_predicted(model, patient) for patient in patients],
+        kinetics_of(model, patients, drawn),
     )
     visits = courses.visible.shape[1]
 
@@ -67,11 +74,35 @@ def evidence(
     )
 
 
-def _predicted(model: Model, patient: Patient) -> Kinetics:
-    try:
-        return model.kinetics(patient.covariates)
-    except OptionError as error:
-        raise DataError(f"Patient {patient.id!r}: {error}") from None
+def kinetics_of(
+    model: Model, patients: Sequence[Patient], drawn: int | None = None
+) -> list[Kinetics]:
+    """Give every patient pharmacokinetics, by drug.
+
+    Parameters
+    ----------
+    model : Model
+    patients : sequence of Patient
+    drawn : int, optional
+        Seed of one draw for each patient from the published population of each drug, at the
+        patient's covariates; it hangs on the patient's key alone. Without it, those predicted.
+
+    Raises
+    ------
+    DataError
+        If a covariate has a value that none has; it names the patient.
+    """
+    found = []
+    for patient in patients:
+        try:
+            if drawn is None:
+                found.append(model.kinetics(patient.covariates))
+                continue
+            number = int(jax.random.bits(key_of(drawn, "pharmacokinetics", patient.key)))
+            found.append(model.drawn_kinetics(patient.covariates, number))
+        except OptionError as error:
+            raise DataError(f"Patient {patient.id!r}: {error}") from None
+    return found
 
 
 def everyone(model: Model, values: Values, data: Evidence) -> dict[str, Array]:

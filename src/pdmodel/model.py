@@ -126,11 +126,27 @@ class Model:
         """
         predicted = {}
         for drug in self.drugs:
-            model = drug.population()
-            mine = {name: covariates[name] for name in model.covariates if name in covariates}
-            if mine:
-                predicted[drug.name] = model.typical(mine)  # type: ignore[arg-type]  # is checked
+            if mine := self._known(drug, covariates):
+                predicted[drug.name] = drug.population().typical(mine)
         return predicted
+
+    def drawn_kinetics(self, covariates: Mapping[str, object], seed: int) -> Kinetics:
+        """Draw a patient's pharmacokinetics around those predicted, by drug.
+
+        Raises
+        ------
+        OptionError
+            As `kinetics` does.
+        """
+        return {
+            drug.name: drug.population().draw(1, seed, self._known(drug, covariates))[0]
+            for drug in self.drugs
+        }
+
+    def _known(self, drug: Drug, covariates: Mapping[str, object]) -> dict[str, float]:
+        """Pick the covariates that the population model of a drug uses; it checks them."""
+        names = drug.population().covariates
+        return {name: covariates[name] for name in names if name in covariates}  # type: ignore[misc]
 
     def strengths(
         self, regimens: Mapping[str, Regimen], day: np.ndarray, kinetics: Kinetics | None = None

@@ -170,6 +170,10 @@ Kinetics = Annotated[
     Literal["drawn", "typical"],
     typer.Option(help="Concentrations: each virtual patient's own, or the typical patient's."),
 ]
+Concentrations = Annotated[
+    Literal["predicted", "drawn"],
+    typer.Option(help="Concentrations: predicted from covariates, or drawn for each patient."),
+]
 Kind = Annotated[
     Literal["patient", "spider", "waterfall", "ppc", "trace", "prior", "classes", "arms"],
     typer.Argument(metavar="KIND", help="What to draw."),
