@@ -9,8 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pdmodel.assess.findings import NONTARGET_WORDS, YES_NO, Finding
-from pdmodel.data import Assessment, Note, Patient, ReadingLog
-from pdmodel.data.cohort import Targets
+from pdmodel.data import Assessment, Note, Patient, ReadingLog, Targets
 from pdmodel.data.table import listed, many
 
 WITH_RECORDS = ("sdtm", "adam")
@@ -166,8 +165,9 @@ def agreement(scans: pd.DataFrame) -> list[str]:
     ours = later["overall"].where(~immune, later["immune"].str.upper())
     same = ours == later["recorded"]
     none = int((scans["visit"] == "after").sum()) - len(later)
-    agree, not_ = (many(int(which.sum()), "visit") for which in (same, ~same))
-    lines = [f"Recorded responses: {agree} agree, {not_} disagree; {many(none, 'visit')} without."]
+    agree = many(int(same.sum()), "visit")
+    rest = f"disagree at {int((~same).sum())}, and are missing at {none}."
+    lines = [f"Recorded responses agree at {agree}, {rest}"]
     pairs = Counter(zip(ours[~same], later["recorded"][~same], strict=True))
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"  {count} x {a} here, {b} recorded" for (a, b), count in ordered]
