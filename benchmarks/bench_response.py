@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from surroundings import heading, part
 
-from pdmodel.assess import counts, patient_table, read_cases
+from pdmodel.assess import counts, patient_table, read_cases, scan_table
+from pdmodel.assess.clinical import agreement
 from pdmodel.assess.tables import RESPONSES, robust_counts
 from pdmodel.response import (
     CLASSES,
@@ -276,6 +277,16 @@ def show(same, total, why, examples, bests, people) -> None:
                 print(f"    {count:4d} x {a} from derived, {b} from recorded")
 
 
+def as_the_command_does(suffix: str) -> None:
+    """Overall responses of `pdmodel response`, which takes other and new lesions from RS."""
+    print("`pdmodel response`, with other and new lesions from the records:")
+    for who in ("investigator", "radiologist 1", "radiologist 2"):
+        path = DATA / "cdisc" / f"tr_{suffix}.xpt"
+        read = read_cases(path, format="sdtm", regimen="none", evaluator=who)
+        first, *pairs = agreement(scan_table(read.cases, RULE))
+        print(f"  {who}: {first}", *(f"    {line}" for line in pairs), sep="\n")
+
+
 # ------------------------------------------------------------------ speed
 
 
@@ -300,8 +311,10 @@ def main() -> None:
     classes_of_published()
     part("Clinical tables, 8 patients (pharmaversesdtm, Apache-2.0): TR and TU against RS")
     against_records("onco_recist")
+    as_the_command_does("onco_recist")
     part("Clinical tables, 60 patients (pharmaversesdtm, Apache-2.0; simulated): TR, TU against RS")
     against_records("onco")
+    as_the_command_does("onco")
     speed()
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pdmodel.assess.clinical import WITH_RECORDS, Seen, seen_of, told
 from pdmodel.assess.findings import (
     OF_PATIENT,
     OF_VISIT,
@@ -41,6 +42,8 @@ class Case(NamedTuple):
     new_therapy_day: float | None = None
     last_dose_day: float | None = None
     """Where the table itself says it; else it is told from the doses."""
+    recorded: tuple[str, ...] = ()
+    """Overall response that the table records at each visit, "" where none; () where it cannot."""
 
     @property
     def treated(self) -> tuple[float | None, float | None]:
@@ -68,7 +71,8 @@ def read_cases(sizes: str | PathLike[str], **options: Any) -> Cases:
         ``nontarget_grown`` (yes, no), ``new_count`` and ``new_mm``. One value a patient:
         ``death_day``, ``new_therapy_day``, ``last_dose_day``. With several lesions in
         ``lesion_id`` they are summed by visit; ``node`` (yes, no) says that a size is the short
-        axis of a lymph node.
+        axis of a lymph node. Of clinical tables (``sdtm``, ``adam``) these come from the lesions
+        and from RS or ADRS beside them.
     **options
         Of `read_cohort`: doses, regimen, format, arms, ...
 
@@ -93,7 +97,19 @@ def read_cases(sizes: str | PathLike[str], **options: Any) -> Cases:
         rows = rows_of(table, ("size_mm", "status", *OF_VISIT, *OF_PATIENT))
         return Cases(_cases(cohort, rows, {}), _told(cohort.log))
     cohort = read_cohort(sizes, **options)  # says what is wrong with the path or the layout
+    if layout in WITH_RECORDS:
+        seen = [seen_of(patient) for patient in cohort]
+        cases = tuple(_recorded(*pair) for pair in zip(cohort, seen, strict=True))
+        return Cases(cases, told(cohort.log, seen))
     return Cases(_cases(cohort, [], {}), cohort.log)
+
+
+def _recorded(patient: Patient, seen: Seen) -> Case:
+    day = [one.day for one in seen.targets]
+    columns = _columns(day, seen.found)
+    for name in ("size_mm", "partial", "nodes_mm", "largest_node_mm"):
+        columns[name] = [getattr(one, name) for one in seen.targets]
+    return Case(patient, Visits(day, **columns), recorded=seen.recorded)
 
 
 def _told(log: ReadingLog) -> ReadingLog:
@@ -127,7 +143,8 @@ def _cases(
             visits = _of_lesions(sums[key], mine)
         else:
             visits = _of_sizes(patient, {d: cells.get((key, d), math.nan) for d in mine}, mine)
-        out.append(Case(patient, visits, *(last.get(key, {}).get(name) for name in OF_PATIENT)))
+        death, therapy, dose = (last.get(key, {}).get(name) for name in OF_PATIENT)
+        out.append(Case(patient, visits, death, therapy, dose))
     return tuple(out)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pdmodel.assess.cases import read_cases
+from pdmodel.assess.clinical import agreement
 from pdmodel.assess.tables import RESPONSES, counts, patient_table, robust_counts, scan_table
 from pdmodel.errors import OptionError
 from pdmodel.response import CLASSES, NO_TARGET_STABLE, RULES, rule_named
@@ -68,6 +69,8 @@ def respond(
     classes = counts(table, "class", [str(label) for label in CLASSES])
     _show(console, "Best confirmed response (RECIST 1.1), patients", best)
     _show(console, f"Class of resistance under {rule}, patients", classes)
+    for line in agreement(scans):
+        console.print(line, markup=False, highlight=False)
     if robustness:
         title = f"Label, and share of {len(rules)} rules that agree on it, patients"
         _show(console, title, robust_counts(table))

@@ -35,6 +35,7 @@ WHO = ("patient_id", "study", "arm")
 SCAN_COLUMNS = (
     *WHO, "day", "visit", "size_mm", "change_percent", "nadir_mm", "change_from_nadir_mm",
     "change_from_nadir_percent", "target", "nontarget", "new_lesion", "overall", "immune",
+    "recorded",
 )  # fmt: skip
 RESPONSES = ("CR", "PR", "SD", "NON-CR/NON-PD", "PD", "NE")
 
@@ -58,7 +59,8 @@ def scan_table(cases: Iterable[Case], rule: Rule) -> pd.DataFrame:
         Columns `SCAN_COLUMNS`, one row a visit: whether it is before, at or after the baseline;
         the sum of the target lesions (mm), its change from the baseline (%) and from the smallest
         sum before (mm, %); responses of target and other lesions, whether new lesions are there,
-        the overall response by RECIST 1.1 and by iRECIST. Blank where there is none.
+        the overall response by RECIST 1.1 and by iRECIST, and the one that a clinical table
+        records. Blank where there is none.
     """
     rule = strict(rule)
     rows = [row for case in cases for row in _scans(case, rule)]
@@ -78,6 +80,7 @@ def _scans(case: Case, rule: Rule) -> list[dict[str, Any]]:
         x = float(mm)
         row = _who(case) | {"day": float(at), "size_mm": x}
         row["visit"] = "before" if k < first else "baseline" if k == first else "after"
+        row["recorded"] = case.recorded[k] if case.recorded else ""
         row["new_lesion"] = "yes" if seen.new_lesion[k] else "no"
         if k > first:
             row["nontarget"] = (seen.nontarget or ())[k]

@@ -9,6 +9,7 @@ from pdmodel.data.cohort import (
     Patient,
     ReadingLog,
     SizeKind,
+    Targets,
 )
 from pdmodel.data.fetch import fetch_laleh2022, laleh2022_path
 from pdmodel.data.read import FORMATS, check_tables, read_cohort
@@ -23,6 +24,7 @@ __all__ = [
     "Patient",
     "ReadingLog",
     "SizeKind",
+    "Targets",
     "check_tables",
     "fetch_laleh2022",
     "laleh2022_path",

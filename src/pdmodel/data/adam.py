@@ -12,8 +12,9 @@ from pdmodel.data.dates import spans, study_day
 from pdmodel.data.domains import beside, main_table, read_domain, taken, with_columns
 from pdmodel.data.evaluators import INVESTIGATOR
 from pdmodel.data.exposure import doses_from, first_doses, read_exposure
+from pdmodel.data.identity import KEY
 from pdmodel.data.people import ARMS, first_days, with_people
-from pdmodel.data.source import Choices, Source
+from pdmodel.data.source import Choices, Key, Source
 from pdmodel.data.table import (
     FILE,
     LINE,
@@ -58,7 +59,7 @@ def read(path: Path, choices: Choices = Choices()) -> Source:  # noqa: B008 - it
     table, notes = _of_evaluator(table, choices.evaluator)
     table, more = _of_parameter(table, by_lesion=by_lesion)
     notes += more
-    table, more = _for_analysis(table)
+    table, other, more = _for_analysis(table)
     notes += more
     ex_path = choices.exposure or beside(main, "adtr", "ex")
     exposure = read_exposure(ex_path) if ex_path else None
@@ -75,7 +76,8 @@ def read(path: Path, choices: Choices = Choices()) -> Source:  # noqa: B008 - it
     sizes = sizes._replace(notes=(*sizes.notes, *notes, *more))
     return Source(
         sizes, "lesion" if by_lesion else "sld", blank_day="drop", by_lesion=by_lesion,
-        doses=doses_from(exposure, zero) if exposure else None, assessments=judged,
+        doses=doses_from(exposure, zero) if exposure else None, assessments=judged, by_visit=True,
+        bare={} if by_lesion else _visits_of(other),
     )  # fmt: skip
 
 
@@ -122,8 +124,8 @@ def _of_parameter(table: Table, *, by_lesion: bool) -> tuple[Table, list[Note]]:
     ]
 
 
-def _for_analysis(table: Table) -> tuple[Table, list[Note]]:
-    """Leave out rows that are not flagged for analysis, and those that were derived."""
+def _for_analysis(table: Table) -> tuple[Table, Table, list[Note]]:
+    """Leave out rows that were derived, and set apart those that are not flagged for analysis."""
     frame = table.frame
     notes: list[Note] = []
     derived = frame["DTYPE"].str.strip() != ""
@@ -132,11 +134,21 @@ def _for_analysis(table: Table) -> tuple[Table, list[Note]]:
     frame = frame[~derived]
     flag = frame["ANL01FL"].str.strip().str.upper()
     if not (flag == "Y").any():
-        return table._replace(frame=frame), notes
+        return table._replace(frame=frame), table._replace(frame=frame[:0]), notes
     other = frame[flag != "Y"]
     what = "not flagged for analysis (ANL01FL), left out"
     notes += rows_note("warning", "not-for-analysis", table, other, "AVAL", what)
-    return table._replace(frame=frame[flag == "Y"]), notes
+    return table._replace(frame=frame[flag == "Y"]), table._replace(frame=other), notes
+
+
+def _visits_of(table: Table) -> dict[Key, tuple[float, ...]]:
+    """Days of visits whose sum is not one for the analysis, such as those with a target missing."""
+    day, _ = _days(table)
+    found: dict[Key, tuple[float, ...]] = {}
+    for key, at in zip(map(tuple, table.frame[KEY].to_numpy()), day, strict=True):
+        if np.isfinite(at):
+            found[key] = (*found.get(key, ()), float(at))
+    return found
 
 
 def _days(table: Table) -> tuple[np.ndarray, list[Note]]:

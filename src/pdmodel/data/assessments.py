@@ -26,6 +26,9 @@ RESPONSES = ("CR", "PR", "SD", "PD", "NE", "NON-CR/NON-PD", "NED", "ND", "NA", "
              "IUPD", "ICPD", "")  # fmt: skip
 PREFIX = "RS"
 
+WORST = ("UNEQUIVOCAL", "Y", "YES", "PRESENT", "PD", "NE", "SD", "NON-CR/NON-PD", "PR", "CR")
+"""Which of several words of one visit counts: the first of these, then any other."""
+
 type Judged = Mapping[Key, tuple[Assessment, ...]]
 
 
@@ -51,7 +54,13 @@ def assessments_of(
     strange = frame[~frame["said"].isin(RESPONSES) & (frame["field"] != "new_lesion")]
     what = "with a response that is not known, kept as it is"
     notes += rows_note("warning", "unknown-response", table, strange, "RSSTRESC", what)
+    what = "of visits without a day, left out"
+    notes += rows_note("warning", "no-day", table, frame[frame["nth"].isna()], "RSDTC", what)
     frame = frame[~np.isnan(frame["nth"].to_numpy())]
+    again = frame.drop_duplicates([*KEY, "nth", "field", "said"])
+    again = again[again.duplicated([*KEY, "nth", "field"])]
+    what = "with another word than an earlier row of the visit; the worse one is taken"
+    notes += rows_note("warning", "several-responses", table, again, "RSSTRESC", what)
     notes.append(taken(code.upper(), path, "responses, kept beside the sizes; no model uses them"))
     return _by_patient(frame), notes
 
@@ -84,7 +93,10 @@ def _prepared(path: Path) -> Table:
 
 def _by_patient(frame: pd.DataFrame) -> Judged:
     judged: dict[Key, dict[float, dict[str, str]]] = {}
-    rows = frame[[*KEY, "nth", "field", "said"]].sort_values([*KEY, "nth", "field", "said"])
+    rank = {word: nth for nth, word in enumerate(WORST)}
+    frame = frame.assign(rank=frame["said"].map(rank).fillna(len(WORST)))
+    order = [*KEY, "nth", "field", "rank", "said"]
+    rows = frame.sort_values(order)[[*KEY, "nth", "field", "said"]]
     for study, patient, day, field, said in rows.itertuples(index=False, name=None):
         judged.setdefault((study, patient), {}).setdefault(day, {}).setdefault(field, said)
     return {

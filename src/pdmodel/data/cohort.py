@@ -30,6 +30,18 @@ class Assessment(NamedTuple):
     new_lesion: str = ""
 
 
+class Targets(NamedTuple):
+    """What was seen of the target lesions at one visit, whether it makes a whole sum or not."""
+
+    day: float
+    size_mm: float
+    """Sum as it stands: 0 if all are gone, 5 for each too small; nan if nothing was evaluable."""
+    partial: bool = False
+    """Whether a target was not evaluable or has no row, so that the sum is of the others."""
+    nodes_mm: float = 0.0
+    largest_node_mm: float = 0.0
+
+
 @dataclass(frozen=True)
 class Patient:
     """What was seen in, and given to, one person.
@@ -55,7 +67,10 @@ class Patient:
         The lesion that the sizes are of, where each lesion is a course of its own; its id then
         ends in ``:`` and the lesion.
     assessments : tuple of Assessment
-        What was judged at visits beside the sizes, in order of days; nothing uses it yet.
+        What was judged at visits beside the sizes, in order of days; no model uses it.
+    targets : tuple of Targets
+        What was seen of the target lesions of clinical tables at every visit, in order of days:
+        also where that is no size for a model. Not stored with a run.
     """
 
     id: str
@@ -69,6 +84,7 @@ class Patient:
     schedules: tuple[Schedule, ...] = ()
     lesion: str = ""
     assessments: tuple[Assessment, ...] = ()
+    targets: tuple[Targets, ...] = ()
 
     @property
     def person(self) -> str:
@@ -100,6 +116,7 @@ class Patient:
             censored=self.censored[keep],
             regimens={name: given.until(day) for name, given in self.regimens.items()},
             assessments=tuple(one for one in self.assessments if one.day <= day),
+            targets=tuple(one for one in self.targets if one.day <= day),
         )
 
     def treated_until(self, day: float) -> Mapping[str, Regimen]:

@@ -25,6 +25,12 @@ VISIT = "visit"
 READER = "reader"
 """Columns by which lesions are brought together; the second is optional."""
 
+NODE = "node of table"
+"""Column that says which rows are of lymph nodes (bool), optional."""
+
+SEEN = (" seen_mm", " partial", " nodes_mm", " largest_node_mm")
+"""Columns of the result that say, of every visit, what `cohort.Targets` holds."""
+
 
 def summed(table: Table) -> Table:
     """Sum the target lesions of each visit.
@@ -57,6 +63,7 @@ def summed(table: Table) -> Table:
         **{READER: frame.get(READER, "")}, lesion=frame["lesion_id"].str.strip(),
         at=frame[VISIT if VISIT in frame else "day"].str.strip(),
         nth=day, worth=worth, gone=gone, bound=np.where(read.small, worth, 0.0),
+        of_node=np.where(frame[NODE], worth, 0.0) if NODE in frame else 0.0,
     )  # fmt: skip
     blank = frame["lesion"] == ""
     notes += row_notes("blank-lesion", frame[blank], "lesion_id", _why_blank)
@@ -132,6 +139,7 @@ def _by_visit(table: Table, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Not
     found = visits.agg(
         total=("worth", "sum"), seen=("known", "sum"), all_gone=("gone", "all"),
         begun=("nth", "min"), at_most=("bound", "sum"), top=(LINE, "min"),
+        nodes=("of_node", "sum"), largest_node=("of_node", "max"),
     )  # fmt: skip
     kept = visits.first().join(found).reset_index().join(targets, on=who)
     whole = (kept["seen"] == kept["targets"]).to_numpy()
@@ -144,16 +152,53 @@ def _by_visit(table: Table, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Not
         day=kept["begun"].map(_text),
     )
     kept[LINE] = kept["top"].astype(int)
+    seen = kept["total"].round(9).where(kept["seen"] > 0)
+    partial, nodes = ~whole & (kept["seen"] > 0).to_numpy(), kept["nodes"].round(9)
+    told = (seen, partial, nodes, kept["largest_node"].fillna(0.0))
+    kept = kept.assign(**dict(zip(SEEN, told, strict=True)))
     torn = kept[~whole]
     what = "without a sum, since a target lesion was not evaluable or has no row"
     notes = rows_note("warning", "incomplete-visit", table, torn, "size_mm", what)
     notes = [note._replace(message=note.message.replace(" row", " visit", 1)) for note in notes]
     columns = [name for name in table.frame.columns if name in kept and name not in _OF_LESIONS]
     extra = [] if "limit_mm" in columns else ["limit_mm"]
-    return kept[[*columns, *extra]].reset_index(drop=True), notes
+    return kept[[*columns, *extra, *SEEN]].reset_index(drop=True), notes
 
 
-_OF_LESIONS: Sequence[str] = ("lesion_id", "status", VISIT)
+_OF_LESIONS: Sequence[str] = ("lesion_id", "status", VISIT, NODE)
+
+
+def with_bare_visits(visits: Table, lesions: Table, rows: pd.DataFrame) -> Table:
+    """Add the visits at which lesions were read, but none of the targets: they have no sum.
+
+    Parameters
+    ----------
+    visits : Table
+        What `summed` gave.
+    lesions : Table
+        What it was given.
+    rows : DataFrame
+        All rows of the table, of whatever lesion and test, with ``at`` for the visit and a day.
+    """
+    who = [*KEY, READER]
+    known = set(lesions.frame[[*who, VISIT]].itertuples(index=False, name=None))
+    people = set(lesions.frame[who].itertuples(index=False, name=None))
+    keys = list(rows[[*who, "at"]].itertuples(index=False, name=None))
+    bare = [key[:-1] in people and key not in known for key in keys]
+    new = rows[np.array(bare, bool) & (rows["day"] != "").to_numpy()]
+    if new.empty:
+        return visits
+    first = new.loc[pd.to_numeric(new["day"]).groupby([new[n] for n in (*who, "at")]).idxmin()]
+    first = first[[*who, "day", FILE, LINE]].sort_values(LINE, kind="stable")
+    added = first.assign(size_mm="NE", limit_mm="", **dict(zip(SEEN, (np.nan, False, 0.0, 0.0),
+                                                               strict=True)))  # fmt: skip
+    message = (
+        f"{place(visits.file)}: {many(len(added), 'visit')} with rows of other lesions and none of "
+        "a target, without a sum."
+    )
+    note = Note("info", "no-target-row", message, len(added), visits.file)
+    frame = pd.concat([visits.frame, added], ignore_index=True)
+    return visits._replace(frame=frame, notes=(*visits.notes, note))
 
 
 def _text(number: float) -> str:

@@ -1,6 +1,6 @@
 """The long layout: one row a measurement, with patient_id, day and size_mm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,10 +9,11 @@ import pandas as pd
 import pandera.pandas as pa
 
 from pdmodel.data.cells import LARGEST_MM, LONGEST_DAY, days, sizes
-from pdmodel.data.cohort import CovariateNote, Note
+from pdmodel.data.cohort import CovariateNote, Note, Targets
 from pdmodel.data.identity import KEY, check_ids, of_arms, one_arm_each, shared_ids
-from pdmodel.data.lesions import READER, summed
+from pdmodel.data.lesions import READER, SEEN, summed
 from pdmodel.data.quantities import in_own_units
+from pdmodel.data.seen import targets_of
 from pdmodel.data.source import Choices, Key, Source
 from pdmodel.data.table import (
     FILE,
@@ -69,6 +70,8 @@ class Scans(NamedTuple):
     covariates: Covariates
     about: tuple[CovariateNote, ...]
     notes: tuple[Note, ...]
+    targets: Mapping[Key, tuple[Targets, ...]] = {}
+    """What was seen at every visit, where the source keeps it."""
 
 
 def read(path: Path, choices: Choices = Choices()) -> Source:  # noqa: B008 - it is frozen
@@ -104,7 +107,7 @@ def scans(source: Source, arms: Sequence[str] = ()) -> Scans:
     notes += more
     table, more = of_arms(table, arms)
     notes += [*more, *shared_ids(table)]
-    known = (*REQUIRED, *OPTIONAL, *NOT_YET, READER)
+    known = (*REQUIRED, *OPTIONAL, *NOT_YET, READER, *SEEN)
     others = [name for name in table.columns if name not in known]
     carried, about, more = covariates(table, others)
     notes += [*more, *_unused(table)]
@@ -112,6 +115,7 @@ def scans(source: Source, arms: Sequence[str] = ()) -> Scans:
     notes += more
     frame, more = _measured(table, source)
     notes += more
+    targets = targets_of(table, source.bare) if source.by_visit else {}
     frame, more = _once_a_day(frame, source)
     notes += more
     columns = [*SCANS.columns, FILE, LINE, PERSON, "lesion_id"]
@@ -121,7 +125,8 @@ def scans(source: Source, arms: Sequence[str] = ()) -> Scans:
         notes += _lost(table, frame)
     patients = frozenset(map(tuple, whole[KEY].drop_duplicates().to_numpy()))
     about = tuple(about)
-    return Scans(frame, len(whole), patients, frozenset(whole["arm"]), carried, about, tuple(notes))
+    there = frozenset(whole["arm"])
+    return Scans(frame, len(whole), patients, there, carried, about, tuple(notes), targets)
 
 
 def _apart(table: Table, source: Source) -> tuple[Table, list[Note]]:

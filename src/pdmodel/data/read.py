@@ -281,6 +281,7 @@ def _patients(scans: Scans, given: Mapping[Key, Given], source: Source) -> tuple
                 schedules=doses.schedules,
                 lesion=lesion,
                 assessments=source.assessments.get((study, person), ()),
+                targets=scans.targets.get((study, name), ()),
             )
         )
     return tuple(patients)

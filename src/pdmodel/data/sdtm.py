@@ -13,7 +13,8 @@ from pdmodel.data.dates import visit_days
 from pdmodel.data.domains import beside, main_table, read_domain, taken, with_columns
 from pdmodel.data.evaluators import READER, of_evaluator
 from pdmodel.data.exposure import doses_from, first_doses, read_exposure
-from pdmodel.data.lesions import summed
+from pdmodel.data.lesions import NODE as OF_NODE
+from pdmodel.data.lesions import summed, with_bare_visits
 from pdmodel.data.people import first_days, with_people
 from pdmodel.data.source import Choices, Source
 from pdmodel.data.table import (
@@ -85,12 +86,13 @@ def read(path: Path, choices: Choices = Choices()) -> Source:  # noqa: B008 - it
     sizes = _as_courses(lesions) if by_lesion else summed(lesions)
     if not by_lesion:
         sizes = sizes._replace(notes=(*sizes.notes, *_against_sums(table, sizes)))
+        sizes = with_bare_visits(sizes, lesions, table.frame)
     sizes = with_people(sizes, main, "tr")
     judged, more = assessments_of(main, "tr", "rs", choices.evaluator, zero)
     sizes = sizes._replace(notes=(*sizes.notes, *more))
     return Source(
         sizes, "lesion" if by_lesion else "sld", blank_day="drop", by_lesion=by_lesion,
-        doses=doses_from(exposure, zero) if exposure else None, assessments=judged,
+        doses=doses_from(exposure, zero) if exposure else None, assessments=judged, by_visit=True,
     )  # fmt: skip
 
 
@@ -141,6 +143,7 @@ def _diameters(table: Table, main: Path) -> tuple[Table, list[Note]]:
     notes = [Note("info", "passed-over", message, rest, table.file)]
     nodes, more = _nodes(lesions, main)
     notes += more
+    lesions = lesions.assign(**{OF_NODE: nodes})
     rank = pd.Series(9, lesions.index)
     rank[lesions["test"] == STATE] = 5
     rank[(lesions["test"] == LONGEST) & ~nodes] = 2
@@ -162,7 +165,8 @@ def _diameters(table: Table, main: Path) -> tuple[Table, list[Note]]:
     notes += row_notes("unknown-state", strange, "size_mm", _why_no_state)
     chosen = chosen.assign(size_mm=chosen["size_mm"].where(_understood(chosen["size_mm"]), "NE"))
     factor, more = _factors(table, chosen)
-    columns = ["study", "patient_id", READER, "at", "lesion_id", "day", "size_mm", FILE, LINE]
+    columns = ["study", "patient_id", READER, "at", "lesion_id", "day", "size_mm", OF_NODE, FILE,
+               LINE]  # fmt: skip
     kept = chosen[columns].rename(columns={"at": "visit"})
     scales = {"size_mm": factor, "day": 1.0}
     return Table(kept, table.file, table.notes, scales=scales, names=OWN), [*notes, *more]
@@ -257,7 +261,7 @@ def _agreement(table: Table, lesions: pd.DataFrame, nodes: pd.Series) -> list[No
 
 
 def _as_courses(lesions: Table) -> Table:
-    frame = lesions.frame.drop(columns=["visit", READER])
+    frame = lesions.frame.drop(columns=["visit", READER, OF_NODE])
     return lesions._replace(frame=frame)
 
 

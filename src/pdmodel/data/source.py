@@ -59,3 +59,7 @@ class Source(NamedTuple):
     """Doses that came with the sizes."""
     assessments: Mapping[Key, tuple[Assessment, ...]] = {}
     """What was judged at visits, beside the sizes."""
+    by_visit: bool = False
+    """Whether patients keep what was seen at every visit, also where that is no size."""
+    bare: Mapping[Key, tuple[float, ...]] = {}
+    """Days of visits without a size that the table of sizes does not hold."""
