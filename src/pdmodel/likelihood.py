@@ -98,7 +98,9 @@ def kinetics_of(
             if drawn is None:
                 found.append(model.kinetics(patient.covariates))
                 continue
-            number = int(jax.random.bits(key_of(drawn, "pharmacokinetics", patient.key)))
+            number = int(
+                jax.random.bits(key_of(drawn, "pharmacokinetics", patient.key), dtype=jnp.uint32)
+            )
             found.append(model.drawn_kinetics(patient.covariates, number))
         except OptionError as error:
             raise DataError(f"Patient {patient.id!r}: {error}") from None
