@@ -1,13 +1,18 @@
 """Run folders: what is written is what is read, damage is told, and nothing foreign is touched."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
+from pdmodel.cli import app
 from pdmodel.data import Assessment, Cohort, CovariateNote, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedules, planned
 from pdmodel.errors import ModelError, RunError
@@ -16,6 +21,7 @@ from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
 from pdmodel.residuals import residual
 from pdmodel.run import COHORT, MANIFEST, POSTERIOR, SCHEMA, checksum, claim, load, save, whole
+from pdmodel.writing import writing
 
 MODEL = Model(
     mechanism("exhaustion"), (drug("atezolizumab"), drug("ipilimumab")), residual("student_t")
@@ -351,3 +357,41 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match=r"file/run: Not a directory; choose another with -o"):
         claim(tmp_path / "file" / "run")
+
+
+# --------------------------------------------------------------------------------- one at a time
+
+
+def test_a_second_program_is_told_who_writes_into_a_folder(tmp_path):
+    with writing(tmp_path / "run"):
+        who = rf"is being written by process {os.getpid()} on \S+; wait until it has ended"
+        with pytest.raises(RunError, match=who), writing(tmp_path / "run"):
+            pass
+        with writing(tmp_path / "other"):
+            pass
+    with writing(tmp_path / "run"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_a_killed_program_left_holds_nobody_up(tmp_path):
+    script = (
+        "import os, sys; from pdmodel.writing import writing\n"
+        "with writing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], check=False)  # noqa: S603
+    assert (tmp_path / ".run.lock").exists()
+    with writing(tmp_path / "run"):
+        pass
+
+
+def test_the_command_does_not_fit_into_a_folder_that_another_writes(tmp_path):
+    sizes = tmp_path / "s.csv"
+    rows = [f"P{k},{day},{40 + day / 9:.0f}" for k in range(3) for day in (0, 42, 84)]
+    sizes.write_text("\n".join(["patient_id,day,size_mm", *rows]))
+    words = ["fit", str(sizes), "-o", str(tmp_path / "run"), "--regimen", "atezolizumab"]
+    with writing(tmp_path / "run"):
+        end = CliRunner().invoke(app, words)
+    assert end.exit_code == 1
+    assert "is being written by process" in " ".join(end.stderr.split())
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ import typer
 from pdmodel import asked, published, shell, startup
 from pdmodel.errors import DataError, OptionError
 from pdmodel.progress import busy, shown
+from pdmodel.writing import writing
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -124,12 +125,13 @@ def fit(
 
     if (pooling, method) == ("partial", "nuts") and not integrable(whole):
         typer.echo("So much is shared by all that nuts-joint is taken, which is slower.")
-    with shell.no_empty(claim(output, overwrite=overwrite)), shown() as report:
-        fitted = pdm.fit(
-            whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,
-            warmup=warmup, draws=draws, pharmacokinetics=pharmacokinetics, report=report,
-        )  # fmt: skip
-    pdm.save(fitted, output)
+    with writing(output), shell.no_empty(claim(output, overwrite=overwrite)):
+        with shown() as report:
+            fitted = pdm.fit(
+                whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,
+                warmup=warmup, draws=draws, pharmacokinetics=pharmacokinetics, report=report,
+            )  # fmt: skip
+        pdm.save(fitted, output)
     typer.echo(f"Written to {output} after {fitted.manifest['seconds']['fit']:.0f} s.")
     typer.echo("\n".join(diagnose(fitted).lines()))
 
