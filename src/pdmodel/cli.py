@@ -157,6 +157,7 @@ def classify(
     horizon: shell.Horizon = None,
     certainty: shell.Certainty = 0.8,
     draws: shell.Draws = 1000,
+    seed: shell.Seed = 1,
     hide_ids: shell.HideIds = False,
     overwrite: shell.Overwrite = False,
 ) -> None:
@@ -169,7 +170,8 @@ def classify(
     from pdmodel.resistance import classify, write_labels
 
     with busy("Labelling"):
-        labels = classify(fitted, rule=rule, horizon=horizon, certainty=certainty, draws=draws)
+        how = {"certainty": certainty, "draws": draws, "seed": seed}
+        labels = classify(fitted, rule=rule, horizon=horizon, **how)
     write_labels(labels, output, hide_ids=hide_ids)
     for label, count in labels["label"].value_counts().items():
         typer.echo(f"{count:5d} {label}")
