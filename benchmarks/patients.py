@@ -61,7 +61,7 @@ def made(model: Model, patients: int, seed: int) -> Made:
     people = []
     for k, (day, log_size, end) in enumerate(zip(days, expected, ends, strict=True)):
         mine = model.constants | {name: value[k] for name, value in values.items()}
-        size = np.asarray(model.residual.sample(key_of(seed, "scans", k), log_size, day, mine))
+        size = np.asarray(model.residual.read(key_of(seed, "scans", k), log_size, mine))
         censored = size < SMALLEST_MM
         size = np.where(censored, SMALLEST_MM, np.rint(size))
         large = np.flatnonzero(size >= TOO_LARGE * size[0])
