@@ -61,6 +61,7 @@ def test_one_row_a_scan(write):
     assert first["change_percent"].tolist()[1:3] == [-30, -100]
     assert first["nadir_mm"].tolist()[1:] == [33.3, 23.31, 0]
     assert first["change_from_nadir_mm"].tolist()[3] == 5
+    assert first["change_from_nadir_mm"].tolist()[1] == -9.99  # and not -9.989999999999998
     assert first["overall"].tolist()[1:] == ["PR", "CR", "PD"]  # back after CR, whatever its size
     assert first["immune"].tolist()[1:] == ["iPR", "iCR", "iUPD"]
     assert table[table["patient_id"] == "p2"]["immune"].tolist()[1:] == ["iUPD", "iCPD"]

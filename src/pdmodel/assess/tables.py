@@ -85,7 +85,7 @@ def _scans(case: Case, rule: Rule) -> list[dict[str, Any]]:
         if k > first:
             row["nontarget"] = (seen.nontarget or ())[k]
             row["target"], row["overall"], row["immune"] = judged[k]
-            row["nadir_mm"], row["change_from_nadir_mm"] = nadir, x - nadir
+            row["nadir_mm"], row["change_from_nadir_mm"] = nadir, round(x - nadir, 6)
             row["change_percent"] = _percent(x, base)
             row["change_from_nadir_percent"] = _percent(x, nadir)
         if k >= first and not seen.partial[k]:
