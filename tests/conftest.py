@@ -55,14 +55,25 @@ def broadcasting() -> Iterator[None]:
     jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def published(name: str) -> Path:
+    """Give the path of a file or folder of shared data; skip where it is not."""
+    folder = Path(os.environ.get("PDMODEL_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / name).exists():
+        pytest.skip(f"{name} is not in {folder}; set PDMODEL_DATA to the folder that has it")
+    return folder / name
+
+
 @pytest.fixture
 def real_data() -> Path:
-    """Give the path of the published cohort; skip where it is not."""
-    folder = Path(os.environ.get("PDMODEL_DATA", ROOT.parent / "shared" / "data"))
-    path = folder / REAL_COHORT
-    if not path.is_file():
-        pytest.skip(f"{REAL_COHORT} is not in {folder}; set PDMODEL_DATA to the folder that has it")
-    return path
+    """Give the path of the published cohort."""
+    return published(REAL_COHORT)
+
+
+@pytest.fixture
+def transport() -> Path:
+    """Give the folder of clinical tables, where SAS transport files can be read."""
+    pytest.importorskip("pyreadstat")
+    return published("cdisc")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,5 @@
 """Response of clinical tables: recorded findings, visits without a sum, recorded responses."""
 
-import os
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +8,6 @@ from pdmodel import cli
 from pdmodel.assess import patient_table, read_cases, scan_table
 from pdmodel.response import RULES
 
-ROOT = Path(__file__).parent.parent
 RULE = RULES["sitc2020_confirmed"]
 
 TR_HEADER = "STUDYID,USUBJID,TRGRPID,TRLNKID,TRTESTCD,TRSTRESC,TRSTRESN,TRSTRESU,VISITNUM,TRDTC"
@@ -295,15 +291,6 @@ def test_an_analysis_table_is_judged_alike(tmp_path):
 
 
 # ------------------------------------------------------------------------ shared transport files
-
-
-@pytest.fixture
-def transport() -> Path:
-    pytest.importorskip("pyreadstat")
-    folder = Path(os.environ.get("PDMODEL_DATA", ROOT.parent / "shared" / "data")) / "cdisc"
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}; set PDMODEL_DATA to the folder that has it")
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Clinical layouts, SDTM and ADaM: on tables made here, and on shared transport files."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,6 @@ import pytest
 from pdmodel.data import Assessment, Cohort, Patient, check_tables, read_cohort
 from pdmodel.errors import DataError
 
-ROOT = Path(__file__).parent.parent
 ZERO = "2024-03-01"
 
 TR = """\
@@ -396,15 +394,6 @@ def test_an_analysis_that_cannot_be_used_is_an_error(tmp_path, change, message):
 
 
 # ------------------------------------------------------------------------------ transport files
-
-
-@pytest.fixture
-def transport() -> Path:
-    pytest.importorskip("pyreadstat")
-    folder = Path(os.environ.get("PDMODEL_DATA", ROOT.parent / "shared" / "data")) / "cdisc"
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}; set PDMODEL_DATA to the folder that has it")
-    return folder
 
 
 KEY = ["USUBJID", "TREVAL", "TREVALID", "VISITNUM"]
