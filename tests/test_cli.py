@@ -121,11 +121,12 @@ def fitting(monkeypatch, fit_by_hand):
 # ------------------------------------------------------------------------------------ the shell
 
 COMMANDS = {
-    "": ("check", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot",
+    "": ("check", "check-model", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot",
          "report", "demo"),
     "demo": ("--output", "--seed"),
     "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022|nonmem|sdtm|adam>",
               "--arm", "--unit", "--evaluator", "--drug", "--dv", "--json"),
+    "check-model": ("FILE",),
     "fit": ("SIZES", "--doses", "--regimen", "--model", "--residual", "--pooling <partial|none>",
             "--seed", "--chains", "--warmup", "--draws", "--overwrite", "-o, --output"),
     "response": ("SIZES", "--doses", "--rule", "--compare", "--patients", "--robustness", "--arm"),

@@ -66,6 +66,20 @@ def check(
 
 
 @app.command()
+def check_model(file: shell.OwnFile) -> None:
+    """Check a mechanism or drug of your own; exit 1 if it is unfit."""
+    startup.float64()
+    from pdmodel.contract import told
+
+    with busy("Checking"):
+        lines, usable = told(file)
+    typer.echo("\n".join(lines))
+    if not usable:
+        shell.complain("Error: it cannot be used as it is; mend the errors listed.")
+        raise typer.Exit(shell.UNFIT)
+
+
+@app.command()
 def response(
     sizes: shell.Sizes, output: shell.Table, patients: shell.PatientTable = None,
     doses: shell.Doses = None, regimen: shell.Regimens = None, layout: shell.Layout = "long",
@@ -88,7 +102,7 @@ def fit(
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
     size_kind: shell.SizeKind = None, unit: shell.Units = None,
     evaluator: shell.Evaluator = None, drug: shell.Drugs = None, dv: shell.Observed = None,
-    model: Annotated[str, typer.Option(help="Mechanism or curve, by name.")] = "exhaustion",
+    model: shell.Mechanism = "exhaustion",
     residual: shell.Residual = "student_t",
     pooling: shell.Pooling = "partial",
     method: shell.Method = "nuts",
@@ -191,7 +205,7 @@ def predict(
     hide_ids: shell.HideIds = False,
     overwrite: shell.Overwrite = False,
 ) -> None:
-    """Predict sizes of the fit's patients, as a scan would give them."""
+    """Predict sizes of the fit's patients, as scans give them."""
     wanted = asked.days_listed(days, until)
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = startup.fitted(run)
