@@ -121,8 +121,8 @@ def fitting(monkeypatch, fit_by_hand):
 # ------------------------------------------------------------------------------------ the shell
 
 COMMANDS = {
-    "": ("check", "check-model", "response", "fit", "diagnose", "classify", "predict", "simulate", "plot",
-         "report", "demo"),
+    "": ("check", "check-model", "response", "fit", "diagnose", "classify", "predict", "simulate",
+         "plot", "report", "demo"),
     "demo": ("--output", "--seed"),
     "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022|nonmem|sdtm|adam>",
               "--arm", "--unit", "--evaluator", "--drug", "--dv", "--json"),

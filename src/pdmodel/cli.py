@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pdmodel import asked, published, shell, startup
-from pdmodel.errors import DataError, OptionError
+from pdmodel.errors import DataError, ModelError, OptionError
 from pdmodel.progress import busy, shown
 from pdmodel.writing import writing
 
@@ -75,8 +75,7 @@ def check_model(file: shell.OwnFile) -> None:
         lines, usable = told(file)
     typer.echo("\n".join(lines))
     if not usable:
-        shell.complain("Error: it cannot be used as it is; mend the errors listed.")
-        raise typer.Exit(shell.UNFIT)
+        raise ModelError("it cannot be used as it is; mend the errors listed.")
 
 
 @app.command()
@@ -102,11 +101,8 @@ def fit(
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
     size_kind: shell.SizeKind = None, unit: shell.Units = None,
     evaluator: shell.Evaluator = None, drug: shell.Drugs = None, dv: shell.Observed = None,
-    model: shell.Mechanism = "exhaustion",
-    residual: shell.Residual = "student_t",
-    pooling: shell.Pooling = "partial",
-    method: shell.Method = "nuts",
-    seed: shell.Seed = 1,
+    model: shell.Mechanism = "exhaustion", residual: shell.Residual = "student_t",
+    pooling: shell.Pooling = "partial", method: shell.Method = "nuts", seed: shell.Seed = 1,
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
     draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
@@ -165,16 +161,11 @@ def diagnose(run: shell.Run, as_json: shell.AsJson = False) -> None:
 
 @app.command()
 def classify(
-    run: shell.Run,
-    output: shell.Table,
-    rule: shell.Rule = "sitc2020",
-    horizon: shell.Horizon = None,
-    certainty: shell.Certainty = 0.8,
-    draws: shell.Draws = 1000,
-    seed: shell.Seed = 1,
-    hide_ids: shell.HideIds = False,
-    overwrite: shell.Overwrite = False,
-) -> None:
+    run: shell.Run, output: shell.Table, rule: shell.Rule = "sitc2020",
+    horizon: shell.Horizon = None, certainty: shell.Certainty = 0.8,
+    draws: shell.Draws = 1000, seed: shell.Seed = 1,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
     """Label each patient: how it resists, if it does.
 
     Labels are primary, acquired, early loss, durable, not determinable and undecided.
@@ -256,12 +247,10 @@ def simulate(
 
 @app.command()
 def plot(
-    run: shell.Run,
-    kind: shell.Kind,
-    output: shell.Picture = None,
+    run: shell.Run, kind: shell.Kind, output: shell.Picture = None,
     patient: Annotated[str | None, typer.Option(help="Whom to draw.")] = None,
     overwrite: shell.Overwrite = False,
-) -> None:
+) -> None:  # fmt: skip
     """Draw a plot, into the folder of the run if no file is named."""
     if output is not None:
         shell.free(output, PICTURES, overwrite=overwrite)
