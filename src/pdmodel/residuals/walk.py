@@ -22,7 +22,7 @@ from jax import Array
 from pdmodel.parameter import Parameter, Values
 from pdmodel.residual import Residual, Scans
 from pdmodel.residuals.filter import USUAL, filtered, reader_variance
-from pdmodel.residuals.paths import draw
+from pdmodel.residuals.paths import draw, predictive
 
 OWN = "order of magnitude in single lesions of doi:10.1371/journal.pcbi.1009822 (own analysis)"
 
@@ -114,5 +114,5 @@ WALK = Residual(
     "heavy-tailed steps between scans around the drift of the mechanism, with a volatility of "
     "each patient's own, escape jumps, unchanged and vanished lesions, the reader's error, "
     "rounding to whole mm and left-censoring at the limit",
-    PARAMETERS, _log_density, draw, _read, carried=True,
+    PARAMETERS, _log_density, draw, _read, predictive, carried=True,
 )  # fmt: skip
