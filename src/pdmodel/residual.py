@@ -39,6 +39,23 @@ class Drawn(NamedTuple):
     measured: Array
 
 
+class Start(NamedTuple):
+    """How a residual deals with a first size that is normal on the log scale, not known.
+
+    Attributes
+    ----------
+    log_density : callable
+        ``(expected log size (visits,), Scans, values, sd) -> (visits,)``, as that of `Residual`,
+        the first size integrated out: normal around the first expected one.
+    draw : callable
+        ``(key, expected log size (visits,), Scans, visible (visits,), values, sd) -> number``: one
+        draw of the first log size given all scans.
+    """
+
+    log_density: Callable[[Array, Scans, Values, Array], Array]
+    draw: Callable[[Array, Array, Scans, Array, Values, Array], Array]
+
+
 @dataclass(frozen=True)
 class Residual:
     """What lies between the course of the mechanism and the numbers in a table.
@@ -70,6 +87,8 @@ class Residual:
     carried : bool
         Whether deviations last from one scan to the next, so that what is to come depends on the
         scans by more than the values.
+    start : Start, optional
+        Lets inference integrate the first size out, where a mechanism names its anchor.
     """
 
     name: str
@@ -80,3 +99,4 @@ class Residual:
     read: Callable[[Array, Array, Values], Array]
     predictive: Callable[[Array, Array, Scans, Array, Scans, Values], Array]
     carried: bool = False
+    start: Start | None = None

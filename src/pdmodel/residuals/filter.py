@@ -159,18 +159,44 @@ def first_probability(expected: Array, reading: Reading, p: Values) -> Array:
     return jnp.where(inside > LEAST, jnp.log(jnp.maximum(inside, LEAST)), far)
 
 
-def filtered(
-    expected: Array, scans: Scans, visible: Array, p: Values, slope: Slope | None = None
+def first_read(
+    expected: Array, spread: Array, reading: Reading, log_size: Array, p: Values
 ) -> tuple[Known, Array]:
+    """Read the first scan when the size before it is normal on the log scale.
+
+    Returns
+    -------
+    Known
+        After the scan.
+    Array
+        Log probability of the scan.
+    """
+    noise = reader_variance(log_size, p)
+    lower, upper = reading.lower - expected, reading.upper - expected
+    part = cut(jnp.ones_like(expected), jnp.zeros_like(expected), spread**2, noise, lower, upper)
+    safe = jnp.maximum(part.inside, LEAST)
+    mean = part.first / safe
+    left = jnp.maximum(part.second / safe - mean**2, LEAST_VARIANCE)
+    return Known(jnp.zeros_like(mean), expected + mean, left), jnp.log(safe)
+
+
+def filtered(
+    expected: Array, scans: Scans, visible: Array, p: Values,
+    slope: Slope | None = None, spread: Array | None = None,
+) -> tuple[Known, Array]:  # fmt: skip
     """Run the filter: what is known after each scan, and log probabilities, visits first.
 
     Scans that are not visible change nothing, and have a log probability of 0. Where the lesion
-    has a slope, `slope` is what is known of it before the first scan.
+    has a slope, `slope` is what is known of it before the first scan. With a `spread` the first
+    size is not the expected one but normal around it on the log scale.
     """
     reading = readings(scans)
     first = jax.tree.map(lambda x: x[0], reading)
-    known = begun(expected[0], slope)
-    start = jnp.where(visible[0], first_probability(expected[0], first, p), 0.0)
+    known, start = begun(expected[0], slope), first_probability(expected[0], first, p)
+    if spread is not None:
+        known, start = first_read(expected[0], spread, first, scans.log_size[0], p)
+        known = known._replace(slope=slope)
+    start = jnp.where(visible[0], start, 0.0)
 
     # computing a step anew on the way back is faster than keeping what it came from
     @partial(jax.checkpoint, prevent_cse=False)

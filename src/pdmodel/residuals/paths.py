@@ -124,11 +124,11 @@ def _on(key: Array, now: Ahead, drift: Array, days: Array, p: Values) -> Ahead:
 
 def draw(
     key: Array, expected: Array, scans: Scans, visible: Array, day: Array, p: Values,
-    slope: Slope | None = None,
+    slope: Slope | None = None, spread: Array | None = None,
 ) -> Drawn:  # fmt: skip
     """Filter forwards, draw backwards over the scans, and simulate on from the last."""
     count = scans.day.shape[0]
-    known, _ = filtered(expected[:count], scans, visible, p, slope)
+    known, _ = filtered(expected[:count], scans, visible, p, slope, spread)
     k1, k2, k3 = jax.random.split(key, 3)
     end = drawn_place(k1, jax.tree.map(lambda x: x[-1], known))
 

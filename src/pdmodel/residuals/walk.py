@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pdmodel.parameter import Parameter, Values
-from pdmodel.residual import Residual, Scans
+from pdmodel.residual import Residual, Scans, Start
 from pdmodel.residuals.filter import USUAL, filtered, reader_variance
 from pdmodel.residuals.paths import draw, predictive
 
@@ -104,6 +104,17 @@ def _log_density(expected: Array, scans: Scans, p: Values) -> Array:
     return filtered(expected, scans, jnp.ones(scans.day.shape, bool), p)[1]
 
 
+def _first_unknown(expected: Array, scans: Scans, p: Values, spread: Array) -> Array:
+    every = jnp.ones(scans.day.shape, bool)
+    return filtered(expected, scans, every, p, spread=spread)[1]
+
+
+def _first_size(
+    key: Array, expected: Array, scans: Scans, visible: Array, p: Values, spread: Array
+) -> Array:
+    return draw(key, expected, scans, visible, jnp.zeros(0), p, spread=spread).latent[0]
+
+
 def _read(key: Array, latent: Array, p: Values) -> Array:
     error = jax.random.normal(key, latent.shape, latent.dtype)
     return jnp.exp(latent + jnp.sqrt(reader_variance(latent, p)) * error)
@@ -115,4 +126,5 @@ WALK = Residual(
     "each patient's own, escape jumps, unchanged and vanished lesions, the reader's error, "
     "rounding to whole mm and left-censoring at the limit",
     PARAMETERS, _log_density, draw, _read, predictive, carried=True,
+    start=Start(_first_unknown, _first_size),
 )  # fmt: skip

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pdmodel.parameter import Parameter, Values
-from pdmodel.residual import Drawn, Residual, Scans
+from pdmodel.residual import Drawn, Residual, Scans, Start
 from pdmodel.residuals import filter as walking
 from pdmodel.residuals import paths
 from pdmodel.residuals.slope import begun
@@ -57,6 +57,18 @@ def _draw(
     return paths.draw(key, expected, scans, visible, day, p, begun(p))
 
 
+def _first_unknown(expected: Array, scans: Scans, p: Values, spread: Array) -> Array:
+    every = jnp.ones(scans.day.shape, bool)
+    return walking.filtered(expected, scans, every, p, begun(p), spread)[1]
+
+
+def _first_size(
+    key: Array, expected: Array, scans: Scans, visible: Array, p: Values, spread: Array
+) -> Array:
+    nothing = jnp.zeros(0)
+    return paths.draw(key, expected, scans, visible, nothing, p, begun(p), spread).latent[0]
+
+
 def _predictive(
     key: Array, expected: Array, scans: Scans, visible: Array, ahead: Scans, p: Values
 ) -> Array:
@@ -68,4 +80,5 @@ WALK_SLOPE = Residual(
     "the walk with a slope of each patient's own that comes and goes (an Ornstein-Uhlenbeck "
     "process): with a course that stays as it is, what a mechanism must beat",
     (*WALK.parameters, *SLOPES), _log_density, _draw, WALK.read, _predictive, carried=True,
+    start=Start(_first_unknown, _first_size),
 )  # fmt: skip
