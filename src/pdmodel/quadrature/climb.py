@@ -19,7 +19,7 @@ from jax import Array
 from pdmodel.look import moments, tempered
 from pdmodel.nodes import Nodes, drawn_nodes, kept
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
-from pdmodel.quadrature.integrand import Series, first_scan, heights, log_marginals
+from pdmodel.quadrature.integrand import Series, first_scan, heights
 
 RAW = 512
 """Nodes of each patient in a turn."""
@@ -209,8 +209,3 @@ def climbed(of: Coordinates, it: Series, key: Array, start: Array | None = None)
         x = jnp.asarray(np.mean(at_rest[-AVERAGED:], axis=0))
     covariance = np.linalg.inv(information)
     return Summit(x, covariance, known, turn, len(at_rest) >= AVERAGED)
-
-
-def marginal_height(of: Coordinates, log_weight: Array, x: Array) -> Array:
-    """Log posterior density of a position, up to a constant, from exact log weights."""
-    return jnp.sum(log_marginals(log_weight)) + of.log_prior(x)

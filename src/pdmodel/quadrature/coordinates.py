@@ -6,7 +6,7 @@ covariates, with a covariance that may hold correlations. A covariate that is mi
 is integrated out as a standard normal: it widens that patient's population.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -92,6 +92,11 @@ class Coordinates:
         """The individual parameters that nodes are laid in."""
         return tuple(q for q in self.model.individual if q is not self.anchor)
 
+    @property
+    def _own(self) -> tuple[Parameter, ...]:
+        """All individual parameters, the anchor last."""
+        return (*self.effects, *([self.anchor] if self.anchor else []))
+
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Pairs of effects with a correlation of their own, later one first."""
@@ -101,7 +106,7 @@ class Coordinates:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The coordinates in order, those of shared parameters first."""
-        own = (*self.effects, *([self.anchor] if self.anchor else []))
+        own = self._own
         out = [f"{q.name}_z" for q in self.model.shared]
         out += [f"{q.name}_typical_z" for q in own] + [f"{q.name}_sd_z" for q in own]
         out += [correlation_name(self.effects[j], self.effects[i]) + "_z" for i, j in self.pairs]
@@ -132,7 +137,7 @@ class Coordinates:
 
     def _between(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """Typical values, sds, Cholesky factor of the correlations, and covariates' effects."""
-        at, own = self._parts(x), (*self.effects, *([self.anchor] if self.anchor else []))
+        at, own = self._parts(x), self._own
         centre = jnp.array([q.centre for q in own]) + jnp.array([q.sd for q in own]) * at["centre"]
         iiv = jnp.array([q.iiv for q in own])
         sd = iiv * jnp.exp(jnp.array([q.between_spread for q in own]) * at["sd"])
@@ -157,12 +162,33 @@ class Coordinates:
 
     def population(self, x: Array, traits: Traits) -> Population:
         """Give the population of a position, of shape (coordinates,)."""
-        at, size = self._parts(x), len(self.effects)
-        q = self.model.shared
+        at, q = self._parts(x), self.model.shared
         shared = jnp.array([p.centre for p in q]) + jnp.array([p.sd for p in q]) * at["shared"]
-        centre, sd, root, slope = self._between(x)
-        middle = centre + (traits.value @ slope.T if self.slopes else 0.0)
-        middle = jnp.atleast_2d(middle)
+        return self._of(shared, *self._between(x), traits)
+
+    def population_of(self, values: Mapping[str, Array], traits: Traits) -> Population:
+        """Give the population of named values, as `named` gives them."""
+        own, size = self._own, len(self.effects)
+        shared = [q.unbounded(values[q.name]) for q in self.model.shared]
+        centre = jnp.stack([q.unbounded(values[f"{q.name}_typical"]) for q in own])
+        sd = jnp.stack([jnp.asarray(values[f"{q.name}_sd"]) for q in own])
+        correlation = jnp.eye(size)
+        for i, j in self.pairs:
+            value = values[correlation_name(self.effects[j], self.effects[i])]
+            correlation = correlation.at[i, j].set(value).at[j, i].set(value)
+        root = jnp.linalg.cholesky(correlation) if self.pairs else correlation
+        slope = jnp.zeros((len(own), len(self.covariates)))
+        for name, covariate in self.slopes:
+            at = [q.name for q in own].index(name), self.covariates.index(covariate)
+            slope = slope.at[at].set(values[slope_name(name, covariate)])
+        stacked = jnp.stack(shared) if shared else jnp.zeros(0)
+        return self._of(stacked, centre, sd, root, slope, traits)
+
+    def _of(
+        self, shared: Array, centre: Array, sd: Array, root: Array, slope: Array, traits: Traits
+    ) -> Population:
+        size = len(self.effects)
+        middle = jnp.atleast_2d(centre + (traits.value @ slope.T if self.slopes else 0.0))
         factor = (sd[:size, None] * root)[None]
         start_sd = sd[size:]
         if self.slopes:
@@ -172,18 +198,13 @@ class Coordinates:
             factor = jnp.linalg.cholesky(covariance) if size else factor
             if self.anchor:
                 start_sd = jnp.sqrt(sd[size] ** 2 + wide[:, size, size])
-        return Population(
-            shared,
-            middle[:, :size],
-            factor,
-            middle[:, size] if self.anchor else sd[size:],
-            start_sd,
-        )
+        start = middle[:, size] if self.anchor else sd[size:]
+        return Population(shared, middle[:, :size], factor, start, start_sd)
 
     def named(self, x: Array) -> dict[str, Array]:
         """Give the population's parameters on their natural scales, by name."""
         centre, sd, root, slope = self._between(x)
-        at, own = self._parts(x), (*self.effects, *([self.anchor] if self.anchor else []))
+        at, own = self._parts(x), self._own
         out = {q.name: q.natural(q.centre + q.sd * z)
                for q, z in zip(self.model.shared, at["shared"], strict=True)}  # fmt: skip
         for k, q in enumerate(own):
@@ -223,14 +244,3 @@ def log_density(effects: Array, population: Population) -> Array:
         solved.append(rest / root[:, i, i])
         total = total - 0.5 * solved[i] ** 2 - jnp.log(root[:, i, i])
     return total
-
-
-def standardised(columns: Sequence[np.ndarray]) -> Traits:
-    """Bring covariates (each of shape (patients,), nan where missing) to mean 0 and sd 1."""
-    if not columns:
-        return no_traits(0)
-    value = np.stack([np.asarray(column, float) for column in columns], axis=1)
-    missing = ~np.isfinite(value)
-    spread = np.nanstd(value, axis=0)
-    scaled = (value - np.nanmean(value, axis=0)) / np.where(spread > 0, spread, 1.0)
-    return Traits(jnp.asarray(np.where(missing, 0.0, scaled)), jnp.asarray(missing, float))

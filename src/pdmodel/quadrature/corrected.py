@@ -6,7 +6,6 @@ and Fox 2005, doi:10.1198/106186005X76983). The same evaluation chooses the pati
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +14,8 @@ import numpy as np
 from jax import Array
 
 from pdmodel.nuts import Draws, Progress, Settings, kernel, run
-from pdmodel.quadrature.climb import marginal_height
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import Series, log_weights
+from pdmodel.quadrature.integrand import Series, log_marginals, log_posterior, log_weights
 from pdmodel.quadrature.surface import Surface, height, outside
 
 
@@ -26,6 +24,7 @@ class Chain(NamedTuple):
 
     inner: Any
     exact: Array
+    marginal: Array
     effects: Array
     effective: Array
 
@@ -33,7 +32,7 @@ class Chain(NamedTuple):
 type Setup = tuple[Series, Surface]
 
 
-def _chosen(key: Array, log_weight: Array, effects: Array) -> tuple[Array, Array]:
+def chosen(key: Array, log_weight: Array, effects: Array) -> tuple[Array, Array]:
     """Choose a node for every patient by weight; and the effective number of nodes."""
     rank = jax.random.categorical(key, log_weight, axis=0)
     mine = jnp.take_along_axis(effects, rank[None, :, None], axis=0)[0]
@@ -52,8 +51,8 @@ def sampled(
         ``x``, of shape (chains, draws, coordinates), and statistics. ``acceptance_rate`` is that
         of the decision by the nodes; ``lp`` the log density over nodes.
     rest : dict of str to ndarray
-        ``effects`` (chains, draws, patients, effects), ``effective`` (chains, draws, patients),
-        and ``outside`` (chains, draws).
+        ``effects`` (chains, draws, patients, effects); ``marginal``, the log marginal likelihood,
+        and ``effective`` (chains, draws, patients); ``outside`` (chains, draws).
     """
 
     def potential_of(setup: Setup) -> Callable:
@@ -66,12 +65,13 @@ def sampled(
         return chain, _kept(of, setup, chain)
 
     patients, effects = setup[1].nodes.effects.shape[1:]
-    empty = (jnp.array(jnp.inf), jnp.zeros((patients, effects)), jnp.zeros(patients))
+    none = jnp.zeros(patients)
+    empty = (jnp.array(jnp.inf), none, jnp.zeros((patients, effects)), none)
     states = [
         Chain(start({"x": x}, key, setup), *empty) for x, key in zip(starts, keys, strict=True)
     ]
     kept = run(step, setup, states, settings, report)
-    names = ("effects", "effective", "outside")
+    names = ("effects", "marginal", "effective", "outside")
     return Draws({"x": kept["x"]}, kept["statistics"]), {name: kept[name] for name in names}
 
 
@@ -84,18 +84,18 @@ def decided(of: Coordinates, setup: Setup, chain: Chain, proposed: Any, warmup: 
     def decide(_: None) -> Chain:
         x = proposed.z["x"]
         log_weight = log_weights(of, it, surface.nodes, of.population(x, it.traits))
-        exact = -marginal_height(of, log_weight, x)
+        exact = -log_posterior(of, log_weight, x)
         gain = (chain.exact - before.potential_energy) - (exact - proposed.potential_energy)
         chance = jnp.where(jnp.isfinite(chain.exact), jnp.exp(jnp.minimum(gain, 0.0)), 1.0)
         chance = jnp.where(jnp.isfinite(exact), chance, 0.0)
         chance = jnp.where(outside(of, surface, x), 0.0, chance)
         accept = jax.random.uniform(k1) < chance
-        effects, effective = _chosen(k2, log_weight, surface.nodes.effects)
+        effects, effective = chosen(k2, log_weight, surface.nodes.effects)
         fresh = proposed._replace(accept_prob=chance, rng_key=rng)
         stay = fresh._replace(
             z=before.z, z_grad=before.z_grad, potential_energy=before.potential_energy
         )
-        new = Chain(fresh, exact, effects, effective)
+        new = Chain(fresh, exact, log_marginals(log_weight), effects, effective)
         old = chain._replace(inner=stay)
         return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)
 
@@ -113,13 +113,6 @@ def _kept(of: Coordinates, setup: Setup, chain: Chain) -> dict:
     }  # fmt: skip
     return {
         "x": inner.z["x"], "statistics": statistics, "effects": chain.effects,
-        "effective": chain.effective, "outside": outside(of, setup[1], inner.z["x"]),
+        "marginal": chain.marginal, "effective": chain.effective,
+        "outside": outside(of, setup[1], inner.z["x"]),
     }  # fmt: skip
-
-
-@partial(jax.jit, static_argnums=0)
-def exact_height(of: Coordinates, setup: Setup, x: Array) -> tuple[Array, Array]:
-    """Log posterior density over nodes at a position, and by the surface."""
-    it, surface = setup
-    log_weight = log_weights(of, it, surface.nodes, of.population(x, it.traits))
-    return marginal_height(of, log_weight, x), height(of, it, surface, x)

@@ -181,3 +181,15 @@ def log_weights(of: Coordinates, it: Series, nodes: Nodes, population: Populatio
 def log_marginals(log_weight: Array) -> Array:
     """Log marginal likelihood of every patient from the log weights of its nodes, (patients,)."""
     return logsumexp(log_weight, axis=0) - jnp.log(len(log_weight))
+
+
+def log_posterior(of: Coordinates, log_weight: Array, x: Array) -> Array:
+    """Log posterior density of a position, up to a constant, from exact log weights."""
+    return jnp.sum(log_marginals(log_weight)) + of.log_prior(x)
+
+
+@partial(jax.jit, static_argnums=0)
+def weighed(of: Coordinates, it: Series, nodes: Nodes, x: Array) -> tuple[Array, Array]:
+    """Log posterior density of a position, and exact log weights of the nodes there."""
+    log_weight = log_weights(of, it, nodes, of.population(x, it.traits))
+    return log_posterior(of, log_weight, x), log_weight

@@ -28,7 +28,7 @@ class Patients(NamedTuple):
 
 
 def patients(
-    of: Coordinates, it: Series, covariance: Array, keys: Array, x: np.ndarray,
+    of: Coordinates, it: Series, covariance: Array, keys: Array, population: Population,
     effects: np.ndarray, pieces: int,
 ) -> Patients:  # fmt: skip
     """Move effects by exact steps, and draw what was integrated out.
@@ -43,17 +43,19 @@ def patients(
     covariance : Array, shape (patients, effects, effects)
         Of the patients' posteriors, roughly.
     keys : Array, shape (draws,)
-    x : ndarray, shape (draws, coordinates)
+    population : Population
+        Of every draw, draws first.
     effects : ndarray, shape (draws, patients, effects)
     pieces : int
         Parts in which the draws are worked on.
     """
     root = STRIDE * jnp.linalg.cholesky(covariance) if of.effects else covariance
-    rows = np.array_split(np.arange(len(x)), pieces)
+    rows = np.array_split(np.arange(len(keys)), pieces)
 
     def piece(k: int) -> tuple[np.ndarray, ...]:
         mine = rows[k]
-        found = _moved(of, it, root, keys[mine], jnp.asarray(x[mine]), jnp.asarray(effects[mine]))
+        own = jax.tree.map(lambda part: part[mine], population)
+        found = _moved(of, it, root, keys[mine], own, jnp.asarray(effects[mine]))
         return tuple(map(np.asarray, found))
 
     parts = side_by_side(piece, pieces)
@@ -63,18 +65,17 @@ def patients(
 
 @partial(jax.jit, static_argnums=0)
 def _moved(
-    of: Coordinates, it: Series, root: Array, keys: Array, x: Array, effects: Array
+    of: Coordinates, it: Series, root: Array, keys: Array, several: Population, effects: Array
 ) -> tuple[Array, Array]:
-    def one(args: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        key, x, at = args
-        population = of.population(x, it.traits)
+    def one(args: tuple[Array, Population, Array]) -> tuple[Array, Array]:
+        key, population, at = args
         if of.effects:
             at = _walked(of, it, root, key, population, at)
         if of.anchor is None:
             return at, jnp.zeros(it.data.patients)
         return at, _first_sizes(of, it, key, population, at)
 
-    return jax.lax.map(one, (keys, x, effects), batch_size=AT_ONCE)
+    return jax.lax.map(one, (keys, several, effects), batch_size=AT_ONCE)
 
 
 def _walked(
