@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
 from pdmodel.design import alone, by_population, together
@@ -110,6 +111,7 @@ def fit(
     accuracy: Accuracy = "draft",
     pharmacokinetics: Concentrations = "predicted",
     report: Callable[[Progress], None] = quiet,
+    checkpoints: Checkpoints = NOT_KEPT,
 ) -> Fit:
     """Fit a model to a cohort by NumPyro's NUTS.
 
@@ -141,6 +143,8 @@ def fit(
         that saturate the target).
     report : callable
         Told of progress.
+    checkpoints : Checkpoints
+        What keeps finished work on disk, as `pdmodel.unfinished` makes it.
 
     Returns
     -------
@@ -169,7 +173,7 @@ def fit(
         method = "nuts-joint"
     by_method = {"nuts": by_population, "nuts-joint": together}
     design = partial(alone, each=layout) if pooling == "none" else by_method[method]
-    drawn, values, figures = design(model, cohort, data, seed, settings, report)
+    drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
     manifest = {
         "options": {

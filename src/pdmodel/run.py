@@ -4,7 +4,6 @@
 has the patients, ``posterior.nc`` the draws. Nothing is pickled.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ import xarray as xr
 from pdmodel.data import Assessment, Cohort, CovariateNote, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedule
 from pdmodel.errors import PdmodelError, RunError
+from pdmodel.files import checksum, draft_of, whole
 from pdmodel.fit import Fit
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
@@ -58,10 +58,8 @@ def save(fit: Fit, folder: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
         whole(folder / COHORT, json.dumps(_cohort_out(fit.cohort), indent=1).encode())
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            draft = Path(scratch) / POSTERIOR
+        with draft_of(folder / POSTERIOR) as draft:
             fit.tree.to_netcdf(draft, engine="h5netcdf")
-            draft.replace(folder / POSTERIOR)
         manifest = fit.manifest | {
             "schema": SCHEMA,
             "model": _model_out(fit.model),
@@ -165,23 +163,6 @@ def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
             f"Cannot write to {folder}: {problem.strerror}; choose another with -o."
         ) from problem
     return folder
-
-
-def whole(path: Path, content: bytes) -> None:
-    """Write a file in full under another name, flush it to disk, then rename it."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        draft = Path(scratch) / path.name
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _understood[T](path: Path, read: Callable[[Path], T]) -> T:
