@@ -11,7 +11,7 @@ import pytest
 
 from pdmodel import archive, checkpoint
 from pdmodel.archive import DamagedError, flattened, into
-from pdmodel.checkpoint import NOT_KEPT, InFolder, chunks_done
+from pdmodel.checkpoint import NOT_KEPT, InFolder, iterations_kept
 from pdmodel.errors import RunError
 from pdmodel.keys import key_of
 from pdmodel.look import Look
@@ -39,7 +39,9 @@ def told():
 @pytest.fixture
 def keep(tmp_path, told):
     """Make checkpoints of one run in one folder, writing after each chunk."""
-    return lambda run="a run", every=0.0: InFolder(tmp_path / "chunks", run, told.append, every)
+    return lambda run="a run", every=0.0: InFolder(
+        tmp_path / "chunks", {"run": run}, told.append, every
+    )
 
 
 # ------------------------------------------------------------------------------------- archives
@@ -151,10 +153,9 @@ def test_what_cannot_be_kept_is_refused(keep, what):
                                    ["pdmodel.run", "load"], ["os", "stat_result"]])  # fmt: skip
 def test_only_named_tuples_of_ours_are_built(keep, told, tmp_path, named):
     spec = {"named": named, "of": [{"value": "true"}]}
-    archive.write(tmp_path / "x.npz", {"run": "a run", "stage": "x", "spec": spec}, {})
-    folder = tmp_path / "chunks"
-    folder.mkdir()
-    (tmp_path / "x.npz").rename(folder / "stage-x.npz")
+    keep().kept("x", lambda: 1)
+    path = keep().folder / "stage-x.npz"
+    archive.write(path, archive.read(path)[0] | {"spec": spec}, {})
     assert keep().kept("x", lambda: 2) == 2
     assert "described in a way that is not known" in told[0]
 
@@ -230,11 +231,11 @@ def test_keeping_checkpoints_changes_no_bit(keep, whole_run):
 def test_a_run_that_was_stopped_anywhere_goes_on_to_the_bit(keep, told, whole_run, stop):
     with pytest.raises(StoppedError):
         sampled(keep(), stop)
-    before = sum(chunks_done(keep().folder, 3))
-    assert before >= stop
+    before = sum(iterations_kept(keep().folder, 3))
+    assert before >= 10 * stop
     draws, reports = sampled(keep())
     assert same(draws, whole_run)
-    assert reports[0].done == 10 * before
+    assert reports[0].done == before
     assert reports[-1].done == 150
     assert told == []
 
@@ -273,19 +274,19 @@ def test_chunks_are_written_when_time_has_passed_and_when_a_chain_ends(keep, who
     with pytest.raises(StoppedError):
         sampled(keep(every=1e9), 12)
     assert len(list(keep().folder.glob("chain-*.npz"))) <= 3  # one for each chain
-    assert sum(chunks_done(keep().folder, 3)) >= 12
+    assert sum(iterations_kept(keep().folder, 3)) >= 120
     assert same(sampled(keep(every=1e9))[0], whole_run)
 
 
 @pytest.mark.parametrize(("how", "chunk"), [*zip(DAMAGE, (1, 2, 4, 5), strict=True)])
 def test_a_chain_goes_on_before_a_damaged_file(keep, told, whole_run, how, chunk):
     sampled(keep())
-    path = keep().folder / f"chain-1-{chunk:06d}.npz"
+    path = keep().folder / f"chain-1-{10 * chunk:06d}.npz"
     damaged(path, how)
     draws, reports = sampled(keep())
     assert same(draws, whole_run)
-    said = f"{path} is damaged (its checksum is wrong); chain 1 goes on from chunk {chunk - 1}"
-    assert told == [f"{said}, before it."]
+    said = f"{path} is damaged (its checksum is wrong); chain 1 goes on from iteration "
+    assert told == [f"{said}{10 * chunk - 10}, before it."]
     assert reports[-1].done == 150
     told.clear()
     draws, reports = sampled(keep())
@@ -296,8 +297,8 @@ def test_a_chain_goes_on_before_a_damaged_file(keep, told, whole_run, how, chunk
 def test_a_missing_or_moved_file_is_not_passed_over(keep, told, whole_run):
     sampled(keep())
     folder = keep().folder
-    (folder / "chain-0-000002.npz").unlink()
-    (folder / "chain-2-000003.npz").write_bytes((folder / "chain-1-000003.npz").read_bytes())
+    (folder / "chain-0-000020.npz").unlink()
+    (folder / "chain-2-000030.npz").write_bytes((folder / "chain-1-000030.npz").read_bytes())
     assert same(sampled(keep())[0], whole_run)
     assert len(told) == 2
     assert all("it belongs to another fit or place" in line for line in told)
@@ -308,7 +309,7 @@ def test_a_state_of_another_sampler_is_not_used(keep, told):
     settings = Settings(warmup=30, draws=20, chains=3, chunk=10)
     start, _ = kernel(potential_of, settings)  # another mass matrix
     state = start({"x": jnp.ones(2), "y": jnp.array(0.0)}, key_of(1), jnp.ones(2))
-    assert keep().begun(0, state, None).chunks == 0
+    assert keep().begun(0, state, None).done == 0
     assert "it holds arrays of another shape than this fit has" in told[0]
 
 
@@ -320,15 +321,15 @@ def test_a_chain_that_fails_stops_the_others_and_its_problem_is_told(keep, monke
 
     written = checkpoint.write
     monkeypatch.setattr(checkpoint, "write", full)
-    said = r"chain-1-000001.npz \(0.0 MB\) could not be written: No space left on device. Make ro"
+    said = r"chain-1-000010.npz \(0.0 MB\) could not be written: No space left on device. Make ro"
     with pytest.raises(RunError, match=said):
         sampled(keep(), settings=Settings(warmup=500, draws=500, chains=3, chunk=10))
-    assert sum(chunks_done(keep().folder, 3)) < 100  # and not 300
+    assert sum(iterations_kept(keep().folder, 3)) < 1000  # and not 3000
 
 
 def test_a_file_says_what_it_is(keep):
     sampled(keep())
-    about, arrays = archive.read(keep().folder / "chain-1-000005.npz")
-    assert (about["run"], about["chain"], about["first"], about["last"]) == ("a run", 1, 4, 5)
+    about, arrays = archive.read(keep().folder / "chain-1-000050.npz")
+    assert (about["chain"], about["first"], about["last"]) == (1, 40, 50)
     assert json.dumps(about)
     assert any(array.shape[:1] == (10,) for array in arrays.values())  # draws of the chunk

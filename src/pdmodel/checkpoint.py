@@ -5,10 +5,11 @@ was drawn up to there. A file that is damaged is told and never used: a stage is
 chain goes on from its last good file.
 """
 
+import json
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -28,15 +29,16 @@ from pdmodel.archive import (
     write,
 )
 from pdmodel.errors import RunError
+from pdmodel.files import digest
 
 EVERY = 5.0
 """Seconds between two files of a chain: so much work is lost at most, beside an open chunk."""
 
 
 class Begun[State, Kept](NamedTuple):
-    """Where a chain goes on: chunks that are done, its state, and what was kept of them."""
+    """Where a chain goes on: iterations that are done, its state, and what was kept of them."""
 
-    chunks: int
+    done: int
     state: State
     pieces: list[Kept]
 
@@ -52,12 +54,16 @@ class Checkpoints(Protocol):
         """Give where a chain goes on; `state` is its start, `kept` has the shapes of a chunk."""
         ...
 
-    def add(self, chain: int, chunks: int, state: Any, kept: Any) -> None:
-        """Take a chain's state after so many chunks, and what is kept of the last; or None."""
+    def add(self, chain: int, count: int, done: int, state: Any, kept: Any) -> None:
+        """Take a chain's state after a chunk, and what is kept of it; or None."""
         ...
 
     def flush(self, chain: int) -> None:
         """Write what was taken of a chain and is not yet on disk."""
+        ...
+
+    def notes(self) -> dict[str, Any]:
+        """Give what a manifest should say of them."""
         ...
 
 
@@ -74,11 +80,15 @@ class NotKept:
         del chain, kept
         return Begun(0, state, [])
 
-    def add(self, chain: int, chunks: int, state: Any, kept: Any) -> None:
+    def add(self, chain: int, count: int, done: int, state: Any, kept: Any) -> None:
         """Let it go."""
 
     def flush(self, chain: int) -> None:
         """Nothing is open."""
+
+    def notes(self) -> dict[str, Any]:
+        """Say nothing."""
+        return {}
 
 
 NOT_KEPT = NotKept()
@@ -102,24 +112,29 @@ class InFolder:
     ----------
     folder : Path
         Made with the first file.
-    run : str
-        What the fit is known by; files of another are not used.
+    asked : dict of str to JSON
+        What was asked for, by which the fit is known; files of another are not used.
     tell : callable
         Takes a line about each file that is damaged.
     every : float, optional
         Seconds between two files of a chain; `EVERY` by default.
 
-    Attributes
-    ----------
-    damaged : list of str
-        Those lines.
+    resumed : int
+        How often the fit went on before.
     """
 
     def __init__(
-        self, folder: Path, run: str, tell: Callable[[str], None], every: float | None = None
+        self,
+        folder: Path,
+        asked: dict[str, Any],
+        tell: Callable[[str], None],
+        every: float | None = None,
+        resumed: int = 0,
     ) -> None:
-        self.folder, self.run, self.damaged = folder, run, []
+        self.folder, self.asked, self.resumed = folder, asked, resumed
+        self._run = digest(json.dumps(asked, sort_keys=True).encode())
         self._tell, self._every = tell, EVERY if every is None else every
+        self._damaged: list[str] = []
         self._open: dict[int, _Open] = {}
         self._lock = threading.Lock()
 
@@ -152,7 +167,7 @@ class InFolder:
         return cast(T, rebuilt(spec, arrays))
 
     def begun[State, Kept](self, chain: int, state: State, kept: Kept) -> Begun[State, Kept]:
-        """Give where a chain goes on: after the last file up to which all are good.
+        """Give where a chain goes on: after the last of the files that are good.
 
         Parameters
         ----------
@@ -164,7 +179,7 @@ class InFolder:
         """
         found = Begun(0, state, [])
         for path in sorted(self.folder.glob(f"chain-{chain}-*.npz")):
-            wanted = _about(chain, state) | {"first": found.chunks}
+            wanted = _about(chain, state) | {"first": found.done}
             try:
                 about, arrays = self._read(path, wanted)
                 pieces = found.pieces
@@ -173,19 +188,27 @@ class InFolder:
                 found = Begun(about["last"], into(state, arrays, "state"), pieces)
             except (DamagedError, KeyError) as problem:
                 self._say(
-                    f"{path} is damaged ({problem}); chain {chain} goes on from chunk "
-                    f"{found.chunks}, before it."
+                    f"{path} is damaged ({problem}); chain {chain} goes on from iteration "
+                    f"{found.done}, before it."
                 )
                 break
         for path in self.folder.glob(f"chain-{chain}-*.npz"):
-            if _number(path) > found.chunks:
+            if _number(path) > found.done:
                 path.unlink(missing_ok=True)
         return found
 
-    def add(self, chain: int, chunks: int, state: Any, kept: Any) -> None:
-        """Take a chain's state after so many chunks; written when some seconds have passed."""
-        now = self._open.setdefault(chain, _Open(chunks - 1, chunks, state))
-        now.last, now.state = chunks, state
+    def add(self, chain: int, count: int, done: int, state: Any, kept: Any) -> None:
+        """Take a chain's state after a chunk; written when some seconds have passed.
+
+        Parameters
+        ----------
+        chain, count, done : int
+            Which chain, iterations of the chunk, and iterations of the chain up to its end.
+        state, kept : pytree
+            The chain's state, and what is kept of the chunk, draws first; or None.
+        """
+        now = self._open.setdefault(chain, _Open(done - count, done, state))
+        now.last, now.state = done, state
         if kept is not None:
             now.pieces.append(kept)
         if time.monotonic() - now.since >= self._every:
@@ -202,6 +225,10 @@ class InFolder:
         name = f"chain-{chain}-{now.last:06d}.npz"
         self._write(self.folder / name, about | {"draws": kept is not None}, arrays)
 
+    def notes(self) -> dict[str, Any]:
+        """Say what was asked for, how often the fit went on, and which files were damaged."""
+        return {"asked": self.asked, "resumed": self.resumed, "damaged": list(self._damaged)}
+
     @property
     def empty(self) -> bool:
         """Whether nothing was kept yet."""
@@ -211,14 +238,14 @@ class InFolder:
         self, path: Path, wanted: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         about, arrays = read(path)
-        if any(about.get(name) != value for name, value in ({"run": self.run} | wanted).items()):
+        if any(about.get(name) != value for name, value in ({"run": self._run} | wanted).items()):
             raise DamagedError("it belongs to another fit or place")
         return about, arrays
 
     def _write(self, path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write(path, {"run": self.run} | about, arrays)
+            write(path, {"run": self._run} | about, arrays)
         except OSError as problem:
             size = sum(array.nbytes for array in arrays.values())
             raise RunError(
@@ -228,7 +255,7 @@ class InFolder:
 
     def _say(self, line: str) -> None:
         with self._lock:
-            self.damaged.append(line)
+            self._damaged.append(line)
             self._tell(line)
 
 
@@ -238,11 +265,11 @@ def _about(chain: int, state: Any) -> dict[str, Any]:
 
 
 def _number(path: Path) -> int:
-    """Chunks that were done when a file of a chain was written."""
+    """Iterations that were done when a file of a chain was written."""
     last = path.stem.rpartition("-")[2]
     return int(last) if last.isdigit() else 0
 
 
-def chunks_done(folder: Path, chains: int) -> Sequence[int]:
-    """How many chunks of each chain are kept in a folder, by the names of its files."""
+def iterations_kept(folder: Path, chains: int) -> list[int]:
+    """How many iterations of each chain are kept in a folder, by the names of its files."""
     return [max(map(_number, folder.glob(f"chain-{k}-*.npz")), default=0) for k in range(chains)]

@@ -139,26 +139,28 @@ class _Chunks[State, Kept]:
         self.checkpoints = checkpoints
         size = min(settings.chunk, settings.warmup, settings.draws)
         stages = (("warm-up", settings.warmup), ("sampling", settings.draws))
-        self.plan = [
+        counts = [
             (stage, min(size, length - first))
             for stage, length in stages
             for first in range(0, length, size)
         ]
-        self.total = len(states) * (settings.warmup + settings.draws)
+        ends = np.cumsum([count for _, count in counts]).tolist()
+        self.plan = [(end, *one) for end, one in zip(ends, counts, strict=True)]
+        self.length = ends[-1]
         like = self.chunk.eval_shape(states[0], data, size)[1]
         self.begun = [checkpoints.begun(k, state, like) for k, state in enumerate(states)]
-        self.done = np.array([sum(n for _, n in self.plan[: one.chunks]) for one in self.begun])
+        self.done = np.array([one.done for one in self.begun])
         self.diverged = np.array([sum(map(_diverged, one.pieces)) for one in self.begun])
         self.failed: list[BaseException] = []
 
     def begin(self) -> None:
         """Say where chains go on, and compile once, before the threads, what is to be run."""
-        open_ones = [one for one in self.begun if one.chunks < len(self.plan)]
+        least = min(self.begun, key=lambda one: one.done)
+        ahead = [(stage, count) for end, stage, count in self.plan if end > least.done]
         if self.done.any():
-            self._report(self.plan[min(one.chunks for one in self.begun) - bool(not open_ones)][0])
-        if open_ones:
-            state, count = open_ones[0].state, self.plan[open_ones[0].chunks][1]
-            jax.block_until_ready(self.chunk(state, self.data, count))
+            self._report(ahead[0][0] if ahead else "sampling")
+        if ahead:
+            jax.block_until_ready(self.chunk(least.state, self.data, ahead[0][1]))
 
     def chain(self, k: int) -> Kept:
         """Run one chain to its end; stop where another failed, keeping what is finished."""
@@ -171,16 +173,17 @@ class _Chunks[State, Kept]:
     def _chain(self, k: int) -> Kept:
         begun, state, pieces = self.begun[k]
         try:
-            for index in range(begun, len(self.plan)):
+            for end, stage, count in self.plan:
+                if end <= begun:
+                    continue
                 if self.failed:
                     raise self.failed[0]
-                stage, count = self.plan[index]
                 state, kept = self.chunk(state, self.data, count)
                 kept = jax.tree.map(np.asarray, kept) if stage == "sampling" else None
                 if kept is not None:
                     pieces.append(kept)
                     self.diverged[k] += _diverged(kept)
-                self.checkpoints.add(k, index + 1, state, kept)
+                self.checkpoints.add(k, count, end, state, kept)
                 self.done[k] += count
                 self._report(stage)
         finally:
@@ -188,8 +191,8 @@ class _Chunks[State, Kept]:
         return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
     def _report(self, stage: str) -> None:
-        done, diverged = int(self.done.sum()), int(self.diverged.sum())
-        self.report(Progress(stage, done, self.total, diverged))
+        total, done = len(self.begun) * self.length, int(self.done.sum())
+        self.report(Progress(stage, done, total, int(self.diverged.sum())))
 
 
 def _diverged(kept: Any) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from pdmodel.shell import Terminated
+
 if TYPE_CHECKING:
     from pdmodel.nuts import Progress
 
@@ -18,6 +20,8 @@ COUNTED = 1
 """A stage with more steps than this is counted; others are only named."""
 STEP = 10
 """Percent between two lines where no bar is shown."""
+SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+"""Signals that stop a fit, and what they raise."""
 STEPPED = ("warm-up", "sampling")
 """Stages that chains are in side by side, counted together."""
 
@@ -128,27 +132,30 @@ def _diverged(progress: "Progress") -> str:
 def stoppable(report: Report) -> Iterator[Report]:
     """Let Ctrl-C stop all chains at their next report, and a second one end the program.
 
-    Chains run in threads, which an exception in the main thread does not reach.
+    Chains run in threads, which an exception in the main thread does not reach. What a system
+    sends to end a program (SIGTERM) does the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield report
         return
     stopped = threading.Event()
 
-    def interrupted(*_: object) -> None:
+    def interrupted(number: int, _: object) -> None:
         stopped.set()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
         with suppress(RuntimeError):  # where the signal came in the middle of a line
             _on_stderr("Stopping at the end of this step; Ctrl-C again stops at once.")
-        raise KeyboardInterrupt
+        raise SIGNALS[signal.Signals(number)]
 
     def checked(progress: "Progress") -> None:
         if stopped.is_set():
             raise KeyboardInterrupt
         report(progress)
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    before = {one: signal.signal(one, interrupted) for one in SIGNALS}
     try:
         yield checked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
