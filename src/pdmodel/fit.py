@@ -16,6 +16,7 @@ from pdmodel.design import alone, by_population, together
 from pdmodel.errors import FitError, OptionError
 from pdmodel.likelihood import evidence
 from pdmodel.marginal import integrable
+from pdmodel.memory import fits
 from pdmodel.model import Model
 from pdmodel.nuts import Progress, Settings
 from pdmodel.tree import labelled_tree
@@ -156,7 +157,8 @@ def fit(
     OptionError
         If an option cannot be used.
     FitError
-        If the model has nothing to learn, or no start has a finite density.
+        If the model has nothing to learn, no start has a finite density, or there is too little
+        memory.
     """
     settings = Settings(warmup, draws, chains, target_accept, max_depth)
     _check(model, cohort, pooling, method, settings)
@@ -173,6 +175,7 @@ def fit(
         method = "nuts-joint"
     by_method = {"nuts": by_population, "nuts-joint": together}
     design = partial(alone, each=layout) if pooling == "none" else by_method[method]
+    memory = fits(model, data, settings, "alone" if pooling == "none" else method)
     drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
     manifest = {
@@ -182,6 +185,8 @@ def fit(
             "max_depth": max_depth, "accuracy": accuracy, "pharmacokinetics": pharmacokinetics,
         },
         "seconds": {"fit": round(sampled - began, 2)},
+        "memory": memory,
+        **checkpoints.notes(),
     }  # fmt: skip
     tree, failed = labelled_tree(model, cohort, data, values, drawn, figures, seed)
     manifest["failed_solves"] = failed
