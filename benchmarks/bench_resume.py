@@ -10,7 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 from surroundings import heading, part
 
@@ -23,13 +22,13 @@ from pdmodel.unfinished import kept_so_far, unfinished
 
 PROGRAM = "from pdmodel.cli import main; main()"
 OPTIONS = ("--chains", "2", "--warmup", "150", "--draws", "150")
-MODEL = pdm.Model(
-    pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("student_t")
-)
+GIVEN = {"exhaustion": REGIMEN, "stein_fojo": "none"}
+"""What patients are given, as the model can take it."""
 
 
-def fitting(sizes: Path, run: Path, *more: str) -> subprocess.Popen:
-    words = ["fit", str(sizes), "--regimen", REGIMEN, "-o", str(run), "--seed", "1", *OPTIONS]
+def fitting(sizes: Path, run: Path, model: str, *more: str) -> subprocess.Popen:
+    words = ["fit", str(sizes), "--model", model, "--regimen", GIVEN[model], "-o", str(run)]
+    words += ["--seed", "1", *OPTIONS]
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", PROGRAM, *words, *more],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -60,12 +59,12 @@ def few_patients(folder: Path, count: int) -> Path:
     return path
 
 
-def killed_and_resumed(folder: Path, kills: int, patients: int, seed: int) -> None:
+def killed_and_resumed(folder: Path, model: str, kills: int, patients: int, seed: int) -> None:
     """Kill at random moments; print what was kept then, and whether the end is the same."""
     sizes, rng = few_patients(folder, patients), random.Random(seed)  # noqa: S311
     for name in ("warm", "whole"):  # the first compiles
         began = time.perf_counter()
-        if fitting(sizes, folder / name).wait():
+        if fitting(sizes, folder / name, model).wait():
             sys.exit("the uninterrupted fit failed")
         wall = time.perf_counter() - began
     known, same = arrays(folder / "whole"), 0
@@ -73,13 +72,13 @@ def killed_and_resumed(folder: Path, kills: int, patients: int, seed: int) -> No
     print(f"twice the same bits without a kill: {arrays(folder / 'warm') == known}")
     for k in range(kills):
         run, moment = folder / f"run{k}", rng.uniform(0.1, 1.0) * wall
-        program = fitting(sizes, run)
+        program = fitting(sizes, run, model)
         time.sleep(moment)
         program.send_signal(signal.SIGKILL)
         ended = program.wait() != -signal.SIGKILL
         kept = "it had ended" if ended else kept_so_far(run).partition(" are kept")[0]
         began = time.perf_counter()
-        code = fitting(sizes, run, "--resume").wait()
+        code = fitting(sizes, run, model, "--resume").wait()
         left = time.perf_counter() - began
         alike = code == 0 and (run / MANIFEST).exists() and arrays(run) == known
         same += alike
@@ -91,10 +90,11 @@ def killed_and_resumed(folder: Path, kills: int, patients: int, seed: int) -> No
     print(f"{same} of {kills} bit-identical")
 
 
-def cost(folder: Path, patients: int, turns: int) -> None:
+def cost(folder: Path, name: str, turns: int) -> None:
     """Time spent writing checkpoints, as a share of the fit, and fits with and without."""
-    cohort = demo_cohort()
-    cohort = cohort.subset(cohort.keys[:patients])
+    cohort = pdm.read_cohort(SIZES, regimen=GIVEN[name])
+    drugs = tuple(map(pdm.drug, cohort.drugs))
+    model = pdm.Model(pdm.mechanism(name), drugs, pdm.residual("student_t"))
     options = {"seed": 1, "chains": 2, "warmup": 300, "draws": 500}
     spent, write = [0.0, 0], checkpoint.write
 
@@ -105,18 +105,18 @@ def cost(folder: Path, patients: int, turns: int) -> None:
         spent[1] += 1
 
     checkpoint.write = timed
-    pdm.fit(MODEL, cohort, **options)  # compiles
+    pdm.fit(model, cohort, **options)  # compiles
     shares, ratios = [], []
     for turn in range(turns):
         began = time.process_time()
-        pdm.fit(MODEL, cohort, **options)
+        pdm.fit(model, cohort, **options)
         without = time.process_time() - began
         run = folder / f"cost{turn}"
         run.mkdir()
         spent[:] = [0.0, 0]
         wall, began = time.perf_counter(), time.process_time()
-        with unfinished(run, MODEL, cohort, options) as keep:
-            pdm.fit(MODEL, cohort, **options, checkpoints=keep)
+        with unfinished(run, model, cohort, options) as keep:
+            pdm.fit(model, cohort, **options, checkpoints=keep)
             size = sum(path.stat().st_size for path in keep.folder.glob("*.npz"))
         with_them, wall = time.process_time() - began, time.perf_counter() - wall
         shares.append(spent[0] / wall)
@@ -137,17 +137,18 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=10)
     options.add_argument("--patients", type=int, default=12)
     options.add_argument("--turns", type=int, default=3)
+    options.add_argument("--model", choices=GIVEN, default="exhaustion")
     options.add_argument("--seed", type=int, default=1)
     asked = options.parse_args()
     float64()
     heading("Fits that are killed and go on")
     folder = Path(tempfile.mkdtemp())
     try:
-        part(f"kill -9 of 'pdmodel fit' at random moments, {asked.patients} patients")
-        killed_and_resumed(folder, asked.kills, asked.patients, asked.seed)
-        part("cost of checkpoints, the embedded cohort of 60 patients")
-        jax.clear_caches()
-        cost(folder, 60, asked.turns)
+        of = f"{asked.model}, {asked.patients} patients"
+        part(f"kill -9 of 'pdmodel fit' at random moments: {of}")
+        killed_and_resumed(folder, asked.model, asked.kills, asked.patients, asked.seed)
+        part(f"cost of checkpoints: {asked.model}, the embedded cohort of 60 patients")
+        cost(folder, asked.model, asked.turns)
     finally:
         shutil.rmtree(folder)
 
