@@ -505,7 +505,8 @@ There is no mechanism 'exhaustoin'; known are ['exhaustion', 'stein_fojo']. Did 
 'exhaustion'?
 
 --residual normal
-There is no residual 'normal'; known are ['lognormal', 'student_t', 'walk'].
+There is no residual 'normal'; known are ['last_value', 'last_value_flat',
+'lognormal', 'student_t', 'walk', 'walk_slope'].
 
 --model stein_fojo
 Drug 'atezolizumab' acts through ['pd1_block'], which mechanism 'stein_fojo' ignores; it answers
