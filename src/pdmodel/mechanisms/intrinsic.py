@@ -8,8 +8,8 @@ see ``a V`` where they see V in a tumor that shows everything::
 
 Before treatment e = 1 is steady, with ``exhaustion b(a)`` in place of ``exhaustion``: a tumor that
 is hardly seen is hardly attacked, and has exhausted few cells that blockade could bring back. A
-low antigenicity (WNT signalling, loss of PTEN, few mutations) and a fast growth (MAPK, PTEN) are
-both primary resistance; only the second shows before treatment.
+low antigenicity (WNT signalling, loss of PTEN, few mutations) is primary resistance. Growth (MAPK,
+PTEN) makes it come sooner; kill being a fraction of growth, it does not by itself bring it about.
 """
 
 from dataclasses import replace
