@@ -57,7 +57,9 @@ def laid(
     chosen = kept(key, turn.nodes, target, count)
     found = heights(of, it, chosen.effects, population)
     height = found.first + found.rest + log_density(chosen.effects, population)
-    slopes = [_slopes(of, it, effects, population) for effects in (turn.nodes.effects, chosen.effects)]
+    slopes = [
+        _slopes(of, it, effects, population) for effects in (turn.nodes.effects, chosen.effects)
+    ]
     nodes = _tilted(chosen, height, turn, *slopes)
     weight = jax.nn.softmax(height - nodes.log_drawn, axis=0)
     return Rule(nodes, turn.known._replace(nodes=nodes.effects, weight=weight))
