@@ -121,7 +121,6 @@ class InFolder:
     every : float, optional
         Seconds between two files of a chain, or more where writing is slow; `EVERY` by default,
         and 0 for one after each chunk.
-
     resumed : int
         How often the fit went on before.
     """
