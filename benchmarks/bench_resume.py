@@ -76,7 +76,9 @@ def killed_and_resumed(folder: Path, model: str, kills: int, patients: int, seed
         time.sleep(moment)
         program.send_signal(signal.SIGKILL)
         ended = program.wait() != -signal.SIGKILL
-        kept = "it had ended" if ended else kept_so_far(run).partition(" are kept")[0]
+        kept = kept_so_far(run).partition(" are kept")[0]
+        if (run / MANIFEST).exists():
+            kept = "it had ended" if ended else "the fit was written, the program not yet ended"
         began = time.perf_counter()
         code = fitting(sizes, run, model, "--resume").wait()
         left = time.perf_counter() - began
@@ -105,7 +107,10 @@ def cost(folder: Path, name: str, turns: int) -> None:
         spent[1] += 1
 
     checkpoint.write = timed
-    pdm.fit(model, cohort, **options)  # compiles
+    pdm.fit(model, cohort, **options)  # compiles, as does the first with checkpoints
+    (folder / "first").mkdir()
+    with unfinished(folder / "first", model, cohort, options) as keep:
+        pdm.fit(model, cohort, **options, checkpoints=keep)
     shares, ratios = [], []
     for turn in range(turns):
         began = time.process_time()
