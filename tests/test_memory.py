@@ -25,7 +25,7 @@ def test_arrays_of_draws_grow_with_draws_and_the_program_does_not(data):
     few, many = (needed(MODEL, data, Settings(draws=n, chains=2), "nuts") for n in (100, 1000))
     for name in ("the draws", "the log-likelihood of every scan"):
         assert many[name] == pytest.approx(10 * few[name])
-    for name in ("the program", "stored nodes", "solving nodes"):
+    for name in ("the program", "stored nodes", "solving nodes", "choosing nodes"):
         assert many[name] == few[name]
     scans = data.visible.size
     assert few["the log-likelihood of every scan"] == 2 * 8 * 200 * scans
@@ -38,9 +38,9 @@ def test_only_the_method_that_stores_nodes_counts_them(data):
 
 def test_nodes_are_solved_before_there_are_draws():
     parts = {"the program": 1, "stored nodes": 2, "solving nodes": 40, "the draws": 10,
-             "the log-likelihood of every scan": 20}  # fmt: skip
+             "the log-likelihood of every scan": 20, "choosing nodes": 5}  # fmt: skip
     assert at_once(parts) == 43
-    assert at_once(parts | {"solving nodes": 4}) == 33
+    assert at_once(parts | {"solving nodes": 4}) == 38
 
 
 def test_a_fit_that_needs_more_than_is_free_is_refused_before_it_begins(data, monkeypatch):
@@ -58,6 +58,19 @@ def test_a_fit_is_refused_by_the_public_function_too(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1000)
     with pytest.raises(FitError, match=r"and 0\.0 GB are free"):
         pdm.fit(MODEL, cohort.subset(cohort.keys[:2]), seed=1)
+
+
+MEASURED = {(12, 1000): 1792e6, (60, 4000): 2044e6}
+"""Peak resident bytes of fits of the embedded cohort, by patients and draws of two chains."""
+
+
+@pytest.mark.parametrize(("patients", "draws"), MEASURED)
+def test_the_estimate_is_near_what_was_measured(monkeypatch, patients, draws):
+    monkeypatch.setattr(memory, "cores", lambda: 2)
+    cohort = demo_cohort()
+    data = evidence(MODEL, cohort.subset(cohort.keys[:patients]), "draft")
+    parts = needed(MODEL, data, Settings(draws=draws // 2, chains=2), "nuts")
+    assert at_once(parts) == pytest.approx(MEASURED[patients, draws], rel=0.1)
 
 
 def test_where_the_system_does_not_say_a_fit_is_not_refused(data, monkeypatch):

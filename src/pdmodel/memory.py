@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pdmodel.errors import FitError
+from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
 from pdmodel.likelihood import Evidence
 from pdmodel.marginal import POINTS, split
@@ -20,8 +21,8 @@ from pdmodel.nuts import Settings, cores
 
 NUMBER = 8
 """Bytes of a number in double precision."""
-PROGRAM = 900e6
-"""Bytes of the program itself with what it compiles: measured, of the shipped mechanism."""
+PROGRAM, LEAST = 1750e6, 500e6
+"""Bytes of the program with what it compiles, as measured of `exhaustion`, and of any at least."""
 COPIES = 3
 """How often an array of draws is held at a time: drawn, transformed, labelled."""
 LIMITS = ("memory.max", "memory.limit_in_bytes")
@@ -58,11 +59,13 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         levels = LEVELS if split(model)[0] else 1
         parts["stored nodes"] = 2 * levels * features * KEPT * patients * NUMBER
         parts["solving nodes"] = 2 * cores() * KERNELS * RAW * patients * NUMBER
+        chains = min(cores(), settings.chains)
+        parts["choosing nodes"] = 2 * chains * TOGETHER * features * KEPT * patients * NUMBER
     return {name: int(size) for name, size in parts.items()}
 
 
 def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[str, Any]:
-    """Make sure that a fit has the memory that it needs.
+    """Make sure that there is memory for the arrays of a fit, and for the smallest program.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
     """
     parts, free = needed(model, data, settings, method), available()
     total = at_once(parts)
-    if free is not None and total > free:
+    if free is not None and total - parts["the program"] + LEAST > free:
         largest = max(parts, key=lambda name: parts[name])
         draws = settings.chains * settings.draws
         raise FitError(
@@ -90,7 +93,8 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
 def at_once(parts: Mapping[str, int]) -> int:
     """Most that is held at a time: nodes are solved before there are draws."""
     before = parts.get("solving nodes", 0)
-    after = parts["the draws"] + parts["the log-likelihood of every scan"]
+    names = ("the draws", "the log-likelihood of every scan", "choosing nodes")
+    after = sum(parts.get(name, 0) for name in names)
     return parts["the program"] + parts.get("stored nodes", 0) + max(before, after)
 
 
