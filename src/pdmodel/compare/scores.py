@@ -26,6 +26,8 @@ LEAST_PROBABILITY = 1e-6
 """Below it, all forecasts of a scan are equally bad; how many are is counted."""
 TOGETHER = 32
 """Patients scored at a time."""
+PATHS = 4
+"""Simulated for each draw of the posterior."""
 
 
 class Room(NamedTuple):
@@ -91,6 +93,7 @@ def scored(
     accuracy: Accuracy = "draft",
     drawn: int | None = None,
     room: Room | None = None,
+    paths: int = PATHS,
 ) -> Scores:
     """Score the scans ahead of some patients.
 
@@ -108,6 +111,8 @@ def scored(
         Seed of patients' drawn pharmacokinetics, as `pdmodel.likelihood.kinetics_of` takes it.
     room : Room, optional
         What to pad to; by default what these patients need.
+    paths : int
+        Simulated for each draw, as scans after the next one are forecast over paths to them.
 
     Returns
     -------
@@ -118,13 +123,13 @@ def scored(
     for first in range(0, len(held), TOGETHER):
         group = tuple(held[first : first + TOGETHER])
         mine = {name: value[:, first : first + TOGETHER] for name, value in values.items()}
-        pieces.append(_of_group(model, group, mine, seed, accuracy, drawn, room, first))
+        pieces.append(_of_group(model, group, mine, seed, accuracy, drawn, room, first, paths))
     return Scores(*(np.concatenate(part) for part in zip(*pieces, strict=True)))
 
 
 def _of_group(
     model: Model, held: tuple[Held, ...], values: Mapping[str, np.ndarray], seed: int,
-    accuracy: Accuracy, drawn: int | None, room: Room, first: int,
+    accuracy: Accuracy, drawn: int | None, room: Room, first: int, paths: int,
 ) -> Scores:  # fmt: skip
     count, spare = len(held), TOGETHER - len(held)
     every = held + held[-1:] * spare
@@ -143,6 +148,7 @@ def _of_group(
     )
     found = _forecast(
         model,
+        paths,
         jnp.stack([key_of(seed, "score", h.seen.key) for h in every]),
         jnp.asarray(np.nan_to_num(courses.log_size)),
         jnp.asarray(courses.ok),
@@ -163,36 +169,48 @@ def _padded(day: np.ndarray, size: np.ndarray, censored: np.ndarray, count: int)
     )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _forecast(
-    model: Model, keys: jax.Array, log_size: jax.Array, ok: jax.Array, scans: Scans,
+    model: Model, paths: int, keys: jax.Array, log_size: jax.Array, ok: jax.Array, scans: Scans,
     visible: jax.Array, ahead: Scans, values: dict[str, jax.Array],
 ) -> tuple[jax.Array, ...]:  # fmt: skip
     """Log score, median, PIT and share of draws unsolved, each (patients, ahead)."""
     constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
-    residual = model.residual
 
-    def patient(key, expected, ok, scans, visible, ahead, p):
-        def one(key, expected, p):
+    def patient(
+        key: jax.Array, expected: jax.Array, ok: jax.Array, scans: Scans, visible: jax.Array,
+        ahead: Scans, p: dict,
+    ) -> tuple[jax.Array, ...]:  # fmt: skip
+        def one(key: jax.Array, expected: jax.Array, p: dict) -> tuple[jax.Array, jax.Array]:
             full = constants | p
             k1, k2 = jax.random.split(key)
-            log_p = residual.predictive(k1, expected, scans, visible, ahead, full)
-            drawn = residual.draw(k2, expected, scans, visible, ahead.day, full)
+            log_p = model.residual.predictive(k1, expected, scans, visible, ahead, full)
+            drawn = model.residual.draw(k2, expected, scans, visible, ahead.day, full)
             return log_p, drawn.measured
 
+        def path(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return jax.vmap(one)(jax.random.split(key, len(expected)), expected, p)
+
         k1, k2 = jax.random.split(key)
-        log_p, read = jax.vmap(one)(jax.random.split(k1, len(expected)), expected, p)
-        solved = ok[:, None] & jnp.isfinite(read) & ~jnp.isnan(log_p)
-        log_score = logsumexp(jnp.where(solved, log_p, -jnp.inf), axis=0) - jnp.log(len(log_p))
-        median = jnp.nanmedian(jnp.where(solved, read, jnp.nan), axis=0)
-        chance = jax.random.uniform(k2, ahead.day.shape, read.dtype)
-        placed = jax.vmap(_placed, (0, 1, 1, 0, 0))
-        pit = placed(chance, read, solved, ahead.log_size, ahead.censored)
-        return log_score, median, pit, 1.0 - jnp.mean(solved, axis=0)
+        log_p, read = jax.lax.map(path, jax.random.split(k1, paths))
+        solved = ok[None, :, None] & jnp.isfinite(read) & ~jnp.isnan(log_p)
+        flat = (-1, read.shape[2])
+        return _summed(k2, log_p.reshape(flat), read.reshape(flat), solved.reshape(flat), ahead)
 
     return jax.vmap(patient, (0, 1, 1, 0, 0, 0, 1))(
         keys, log_size, ok, scans, visible, ahead, values
     )
+
+
+def _summed(
+    key: jax.Array, log_p: jax.Array, read: jax.Array, solved: jax.Array, ahead: Scans
+) -> tuple[jax.Array, ...]:
+    """Sum up paths (paths, ahead) of one patient: log score, median, PIT, share unsolved."""
+    log_score = logsumexp(jnp.where(solved, log_p, -jnp.inf), axis=0) - jnp.log(len(log_p))
+    median = jnp.nanmedian(jnp.where(solved, read, jnp.nan), axis=0)
+    chance = jax.random.uniform(key, ahead.day.shape, read.dtype)
+    pit = jax.vmap(_placed, (0, 1, 1, 0, 0))(chance, read, solved, ahead.log_size, ahead.censored)
+    return log_score, median, pit, 1.0 - jnp.mean(solved, axis=0)
 
 
 def _placed(

@@ -17,6 +17,11 @@ COVERED = (50, 90)
 """Percent of the intervals whose coverage is told."""
 FURTHEST = 3
 """Scans ahead told apart."""
+PAIRED = (
+    "design", "model", "against", "patients", "scans", "difference", "low", "high",
+    "mae_difference", "mae_low", "mae_high",
+)  # fmt: skip
+"""Columns of `differences`."""
 
 
 class Interval(NamedTuple):
@@ -60,9 +65,7 @@ def covered(pit: np.ndarray, percent: int) -> float:
     return float(np.mean(np.abs(pit - 0.5) <= percent / 200)) if len(pit) else float("nan")
 
 
-def differences(
-    scores: pd.DataFrame, *, seed: int, resamples: int = RESAMPLES
-) -> pd.DataFrame:
+def differences(scores: pd.DataFrame, *, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Compare every two models on the same scans.
 
     Parameters
@@ -86,20 +89,21 @@ def differences(
     """
     rows = []
     for design, part in scores.groupby("design", sort=False):
-        wide = {name: one.set_index(SCAN).sort_index() for name, one in part.groupby("model", sort=False)}
+        by_model = part.groupby("model", sort=False)
+        wide = {str(name): one.set_index(SCAN).sort_index() for name, one in by_model}
         _same_scans(str(design), wide)
         for model, against in permutations(wide, 2):
             a, b = wide[model], wide[against]
             patient = a.index.get_level_values("patient").to_numpy()
-            kinds = {"": "log_score", "mae_": "error_mm"}
             row = {"design": design, "model": model, "against": against,
                    "patients": len(set(patient)), "scans": len(a)}  # fmt: skip
-            for head, column in kinds.items():
+            for head, column in (("", "log_score"), ("mae_", "error_mm")):
                 value = (a[column] - b[column]).to_numpy()
                 found = bootstrapped(value, patient, seed=seed, resamples=resamples)
-                row |= dict(zip((f"{head}difference", f"{head}low", f"{head}high"), found, strict=True))
+                row[f"{head}difference"] = found.mean
+                row |= {f"{head}low": found.low, f"{head}high": found.high}
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(PAIRED))
 
 
 def _same_scans(design: str, wide: Mapping[str, pd.DataFrame]) -> None:
@@ -153,9 +157,7 @@ def summary(scores: pd.DataFrame, *, seed: int, resamples: int = RESAMPLES) -> p
     return pd.DataFrame(rows)
 
 
-def lines(
-    summed: pd.DataFrame, pairs: pd.DataFrame, against: Sequence[str] = ()
-) -> list[str]:
+def lines(summed: pd.DataFrame, pairs: pd.DataFrame, against: Sequence[str] = ()) -> list[str]:
     """Write the table in words and numbers, a block for each design.
 
     Parameters
@@ -168,30 +170,34 @@ def lines(
     out = []
     for design, part in summed.groupby("design", sort=False):
         head = part.iloc[0]
-        out += ["", f"{design}: {head['patients']} patients, {head['scans']} scans ahead; "
-                f"MAE of the last value {head['last_mae_mm']:.2f} mm"]  # fmt: skip
+        said = (
+            f"{design}: {head['patients']} patients, {head['scans']} scans ahead; MAE of the last "
+            f"value {head['last_mae_mm']:.2f} mm"
+        )
         here = [name for name in against if name in set(part["model"])]
-        cells = [_cells(row, pairs[pairs["design"] == design], here) for _, row in part.iterrows()]
+        mine = pairs[pairs["design"] == design]
         named = ["model", "log score", *(f"vs {name}" for name in here), "MAE mm", "50 %", "90 %"]
-        out += _aligned([named, *cells])
+        out += ["", said, *_aligned([named, *(_cells(r, mine, here) for _, r in part.iterrows())])]
     return out[1:]
 
 
 def _cells(row: pd.Series, pairs: pd.DataFrame, against: Sequence[str]) -> list[str]:
     floored = f" ({row['floored']} floored)" if row["floored"] else ""
     cells = [str(row["model"]), f"{row['log_score']:.3f}{floored}"]
+    mine = pairs[pairs["model"] == row["model"]].set_index("against")
     for other in against:
-        found = pairs[(pairs["model"] == row["model"]) & (pairs["against"] == other)]
-        cells += [
-            f"{one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
-            for _, one in found.iterrows()
-        ] or ["-"]
+        if other in mine.index:
+            one = mine.loc[other]
+            cells += [f"{one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"]
+        else:
+            cells += ["-"]
     return [*cells, f"{row['mae_mm']:.2f}", f"{row['cover50']:.2f}", f"{row['cover90']:.2f}"]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    lined = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
-    ]
+    )
+    return [f"  {line.rstrip()}" for line in lined]
