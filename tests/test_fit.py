@@ -1,5 +1,6 @@
 """Fits: what comes back, the same again for the same seed, and both samplers on one posterior."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from pdmodel import levels
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError, OptionError
 from pdmodel.integration import against_integration, integration_error
+from pdmodel.unfinished import unfinished
 
 MODEL = pdm.Model(
     pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("student_t")
@@ -86,6 +88,57 @@ def test_the_same_seed_gives_the_same_draws(fitted, fewer_nodes, cohort):
         np.testing.assert_array_equal(drawn, again.posterior[name])
     other = pdm.fit(MODEL, cohort, **(SMALL | {"seed": 4}))
     assert not np.array_equal(other.posterior["waning"], again.posterior["waning"])
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a program."""
+
+
+def stopped_and_gone_on(folder, cohort, options, stops):
+    """Fit into a folder, stopped at each of some stages in turn, and then to the end."""
+    for stop in (*stops, None):
+
+        def report(progress, stop=stop):
+            if (progress.stage, progress.done) == stop:
+                raise StoppedError
+
+        asked = options | {"report": report}
+        with (
+            pytest.raises(StoppedError) if stop else nullcontext(),
+            unfinished(folder, MODEL, cohort, options, resume=True) as keep,
+        ):
+            keep._every = 0.0
+            fit = pdm.fit(MODEL, cohort, **asked, checkpoints=keep)
+    assert list(folder.iterdir()) == []
+    assert fit.manifest["resumed"] == len(stops)
+    return fit
+
+
+def equal_to_the_bit(one, two):
+    assert set(one.children) == set(two.children)
+    for group, node in one.children.items():
+        for name, mine in node.to_dataset().variables.items():
+            theirs = two[group].to_dataset().variables[name]
+            assert (mine.dims, mine.dtype, mine.attrs) == (theirs.dims, theirs.dtype, theirs.attrs)
+            if mine.dtype.kind in "fib":
+                assert mine.to_numpy().tobytes() == theirs.to_numpy().tobytes(), name
+            else:
+                assert mine.to_numpy().tolist() == theirs.to_numpy().tolist()
+
+
+def test_a_fit_that_was_stopped_goes_on_to_the_bit(fitted, fewer_nodes, cohort, tmp_path):
+    stops = (("solving nodes", 6), ("warm-up", 40), ("sampling", 80), ("checking", 0))
+    fit = stopped_and_gone_on(tmp_path, cohort, SMALL, stops)
+    equal_to_the_bit(fit.tree, fitted[0].tree)
+    assert fit.manifest["memory"]["at_once_bytes"] > 1e8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [{"method": "nuts-joint"}, {"pooling": "none"}])
+def test_other_fits_that_were_stopped_go_on_to_the_bit(cohort, tmp_path, how):
+    options = SMALL | how
+    fit = stopped_and_gone_on(tmp_path, cohort, options, (("warm-up", 40), ("sampling", 80)))
+    equal_to_the_bit(fit.tree, pdm.fit(MODEL, cohort, **options).tree)
 
 
 def test_the_error_of_the_stored_likelihood_is_kept(fitted):

@@ -11,6 +11,7 @@ import pytest
 from pdmodel import progress
 from pdmodel.nuts import Progress
 from pdmodel.progress import busy, shown, stoppable, told
+from pdmodel.shell import Terminated
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def test_each_stage_is_named_once_and_every_tenth_is_told_with_the_time_left(clo
     assert lines == [
         "  first look ...",
         "  warm-up and sampling ...",
-        "    10 %, 10 s so far, about 90 s left, 0 divergences",
-        "    40 %, 40 s so far, about 60 s left, 0 divergences",
-        "    80 %, 80 s so far, about 20 s left, 1 divergence",
-        "    100 %, 100 s so far, about 0 s left, 2 divergences",
+        "    10 %, 10 s so far, about 90 s left, 1 iterations/s, 0 divergences",
+        "    40 %, 40 s so far, about 60 s left, 1 iterations/s, 0 divergences",
+        "    80 %, 80 s so far, about 20 s left, 1 iterations/s, 1 divergence",
+        "    100 %, 100 s so far, about 0 s left, 1 iterations/s, 2 divergences",
     ]
 
 
@@ -54,11 +55,20 @@ def test_a_second_stage_that_is_counted_begins_at_nothing(clock):
     assert [line.strip() for line in lines] == [
         "warm-up and sampling ...",
         "50 %, 0 s so far, about 0 s left, 0 divergences",
-        "100 %, 3 s so far, about 0 s left, 0 divergences",
+        "100 %, 3 s so far, about 0 s left, 0.333 iterations/s, 0 divergences",
         "solving nodes ...",
         "50 %, 0 s so far, about 0 s left",
         "100 %, 3 s so far, about 0 s left",
     ]
+
+
+def test_what_a_fit_goes_on_from_is_not_counted_as_speed(clock):
+    lines = []
+    with told(lines.append) as report:
+        report(Progress("sampling", 700, 1000, 3))
+        clock["s"] += 50
+        report(Progress("sampling", 800, 1000, 3))
+    assert lines[-1] == "    80 %, 50 s so far, about 100 s left, 2 iterations/s, 3 divergences"
 
 
 def test_chains_that_report_at_once_say_nothing_twice():
@@ -125,6 +135,17 @@ def test_reports_pass_until_ctrl_c_and_no_further(capsys):
     assert signal.getsignal(signal.SIGINT) is before
     said = "Stopping at the end of this step; Ctrl-C again stops at once.\n"
     assert capsys.readouterr().err == said
+
+
+def test_a_request_to_end_is_taken_as_ctrl_c():
+    seen, before = [], signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), stoppable(seen.append) as report:  # noqa: PT012
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        report("two")
+    assert seen == []
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_ctrl_c_stops_chains_in_threads_at_their_next_report():

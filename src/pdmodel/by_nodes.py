@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pdmodel.checkpoint import Checkpoints
 from pdmodel.errors import FitError
 from pdmodel.keys import key_of
 from pdmodel.nodes import Nodes
@@ -43,10 +44,12 @@ class Prepared(NamedTuple):
     known: Known
 
 
-def prepared(of: Coordinates, it: Series, seed: int, count: int, report: Report) -> Prepared:
+def prepared(
+    of: Coordinates, it: Series, seed: int, count: int, report: Report, checkpoints: Checkpoints
+) -> Prepared:
     """Climb to the mode and lay nodes there; FitError if nothing there is finite."""
     report(Progress("climbing", 0, 1, 0))
-    summit = climbed(of, it, key_of(seed, "climb"))
+    summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
     if not np.isfinite(summit.position).all():
         raise FitError(
             f"No population with a finite density was found for the {it.data.patients} patients; "
@@ -54,21 +57,29 @@ def prepared(of: Coordinates, it: Series, seed: int, count: int, report: Report)
         )
     report(Progress("laying nodes", 0, 1, 0))
     population = of.population(summit.position, it.traits)
-    nodes, turn = laid(of, it, summit.known, population, key_of(seed, "nodes"), count)
-    return Prepared(summit, nodes, turn.known)
+    key = key_of(seed, "nodes")
+    rule = checkpoints.kept("nodes", lambda: laid(of, it, summit.known, population, key, count))
+    return Prepared(summit, *rule)
 
 
-def by_nodes(of: Coordinates, it: Series, seed: int, settings: Settings, report: Report) -> Sampled:
+def by_nodes(
+    of: Coordinates, it: Series, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints,
+) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out over nodes, then the patients."""
-    summit, nodes, known = prepared(of, it, seed, KEPT, report)
+    summit, nodes, known = prepared(of, it, seed, KEPT, report, checkpoints)
     report(Progress("fitting the surface", 0, 1, 0))
-    surface = fitted(of, it, nodes, summit.position, summit.covariance, seed)
+    surface = checkpoints.kept(
+        "surface", lambda: fitted(of, it, nodes, summit.position, summit.covariance, seed)
+    )
     root = DISPERSED * np.linalg.cholesky(summit.covariance)
     chains = range(settings.chains)
     away = [jax.random.normal(key_of(seed, "start", k), (len(of),)) for k in chains]
     starts = [summit.position + root @ z for z in away]
     keys = [key_of(seed, "chain", k) for k in chains]
-    drawn, rest = sampled(of, (it, surface), starts, keys, summit.covariance, settings, report)
+    drawn, rest = sampled(
+        of, (it, surface), starts, keys, summit.covariance, settings, report, checkpoints
+    )
     x = drawn.positions["x"]
     values = _values(of, it, known, x, rest["effects"], seed, report)
     report(Progress("checking", 0, 1, 0))
@@ -80,12 +91,15 @@ def by_nodes(of: Coordinates, it: Series, seed: int, settings: Settings, report:
     return Draws(positions, drawn.statistics), values, figures
 
 
-def quick(of: Coordinates, it: Series, seed: int, settings: Settings, report: Report) -> Sampled:
+def quick(
+    of: Coordinates, it: Series, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints,
+) -> Sampled:  # fmt: skip
     """Draw the population around its mode, weighted by the nodes; then the patients.
 
     The draws are independent; they are dealt out to chains for those who expect chains.
     """
-    summit, nodes, known = prepared(of, it, seed, QUICK, report)
+    summit, nodes, known = prepared(of, it, seed, QUICK, report, checkpoints)
     report(Progress("weighing draws", 0, 1, 0))
     shape = (settings.chains, settings.draws)
     found = weighted(of, it, nodes, summit, key_of(seed, "laplace"), shape[0] * shape[1])

@@ -10,10 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import asked, comparing, published, shell, startup
-from pdmodel.errors import DataError, ModelError, OptionError
+from pdmodel import asked, comparing, fitting, published, shell, startup
+from pdmodel.errors import ModelError, OptionError
 from pdmodel.progress import busy, shown
-from pdmodel.writing import writing
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -107,43 +106,23 @@ def fit(
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
     draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
     pharmacokinetics: shell.Concentrations = "predicted",
-    overwrite: shell.Overwrite = False,
+    overwrite: shell.Overwrite = False, resume: shell.Resume = False,
 ) -> None:  # fmt: skip
     """Fit a model to a cohort, with the drugs that were given."""
+    start = fitting.start(overwrite=overwrite, resume=resume)
     startup.float64()
-    import pdmodel as pdm
+    from pdmodel import read_cohort
 
-    mechanism, scatter = pdm.mechanism(model), pdm.residual(residual)
     how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
     wanted = asked.request(regimen, layout, arm, size_kind, **how)
-    cohort = pdm.read_cohort(sizes, doses=doses, **wanted)
-    typer.echo("\n".join(cohort.log.lines()))
-    if not cohort.drugs and not asked.untreated(regimen):
-        raise DataError(
-            f"Nobody in {sizes} was given a drug: add --doses TABLE, or --regimen "
-            "'atezolizumab 1200 mg q3w', or --regimen none if nobody was treated."
-        )
-    whole = pdm.Model(mechanism, tuple(map(pdm.drug, cohort.drugs)), scatter)
-    own, shared = ([q.name for q in some] for some in (whole.individual, whole.shared))
-    typer.echo(
-        f"Fitting {model} under {' + '.join(cohort.drugs) or 'no drug'} to {len(cohort)} patients "
-        f"with {cohort.scans} scans: {', '.join(own)} of each; {', '.join(shared)} of all."
-    )
-    from pdmodel.diagnose import diagnose
-    from pdmodel.marginal import integrable
-    from pdmodel.run import claim
-
-    if (pooling, method) == ("partial", "nuts") and not integrable(whole):
-        typer.echo("So much is shared by all that nuts-joint is taken, which is slower.")
-    with writing(output), shell.no_empty(claim(output, overwrite=overwrite)):
-        with shown() as report:
-            fitted = pdm.fit(
-                whole, cohort, seed=seed, pooling=pooling, method=method, chains=chains,
-                warmup=warmup, draws=draws, pharmacokinetics=pharmacokinetics, report=report,
-            )  # fmt: skip
-        pdm.save(fitted, output)
-    typer.echo(f"Written to {output} after {fitted.manifest['seconds']['fit']:.0f} s.")
-    typer.echo("\n".join(diagnose(fitted).lines()))
+    options = {
+        "seed": seed, "pooling": pooling, "method": method, "chains": chains, "warmup": warmup,
+        "draws": draws, "pharmacokinetics": pharmacokinetics,
+    }  # fmt: skip
+    cohort = read_cohort(sizes, doses=doses, **wanted)
+    untreated = asked.untreated(regimen)
+    whole = fitting.composed(cohort, sizes, model, residual, untreated=untreated)
+    fitting.fit_into(output, whole, cohort, options, start)
 
 
 @app.command()
@@ -292,8 +271,8 @@ def main() -> None:
     try:
         app(prog_name="pdmodel")
     except SystemExit as end:
-        if end.code != shell.INTERRUPTED:
+        if end.code not in (shell.INTERRUPTED, shell.TERMINATED):
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(shell.INTERRUPTED)
+        os._exit(int(end.code))

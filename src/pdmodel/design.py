@@ -11,6 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, potential_energy
 
+from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER, per_patient
@@ -49,22 +50,27 @@ CHECKS = 8
 
 
 def by_population(
-    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report
-) -> Sampled:
+    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints = NOT_KEPT,
+) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out, then the patients given it."""
     report(Progress("first look", 0, 1, 0))
-    look = first_look(model, data, key_of(seed, "first look"))
+    look = checkpoints.kept(
+        "first look", lambda: first_look(model, data, key_of(seed, "first look"))
+    )
     count, total = itertools.count(1), steps(model)
     report(Progress("solving nodes", 0, total, 0))
-    stored = tabulated(
+    stored = checkpoints.kept("nodes", lambda: tabulated(
         model, data, look, key_of(seed, "nodes"),
         lambda: report(Progress("solving nodes", next(count), total, 0)),
-    )  # fmt: skip
-    drawn = _population_draws(model, cohort, stored, seed, settings, report)
+    ))  # fmt: skip
+    drawn = _population_draws(model, cohort, stored, seed, settings, report, checkpoints)
     values = _constrained(marginal, (model, stored.table), drawn)
     report(Progress("patients", 0, 1, 0))
     population = _population_of(model, drawn)
-    effects, effective, far = _patients(model, data, stored, population, settings, seed)
+    effects, effective, far = checkpoints.kept(
+        "patients", lambda: _patients(model, data, stored, population, settings, seed)
+    )
     shape = drawn.statistics["lp"].shape
     for k, q in enumerate(model.individual):
         values[q.name] = np.asarray(q.natural(effects[..., k])).reshape(*shape, -1)
@@ -107,8 +113,9 @@ def _checked(
 
 
 def _population_draws(
-    model: Model, cohort: Cohort, stored: Stored, seed: int, settings: Settings, report: Report
-) -> Draws:
+    model: Model, cohort: Cohort, stored: Stored, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints,
+) -> Draws:  # fmt: skip
     """Sample the population under stored likelihoods, from dispersed starts."""
     mode, back = ravel_pytree(stored.mode)
     root = np.linalg.cholesky(stored.covariance)
@@ -124,7 +131,7 @@ def _population_draws(
     names = tuple(sorted(stored.mode))
     return sample(
         potential_of(model), stored.table, starts, keys, settings, report,
-        dense=[names], covariance={names: stored.covariance},
+        dense=[names], covariance={names: stored.covariance}, checkpoints=checkpoints,
     )  # fmt: skip
 
 
@@ -198,11 +205,14 @@ def _effects(
 
 
 def together(
-    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report
-) -> Sampled:
+    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints = NOT_KEPT,
+) -> Sampled:  # fmt: skip
     """Sample population and patients in one program."""
     report(Progress("first look", 0, 1, 0))
-    look = first_look(model, data, key_of(seed, "first look"))
+    look = checkpoints.kept(
+        "first look", lambda: first_look(model, data, key_of(seed, "first look"))
+    )
     setup = (data, look.picture)
 
     def potential_of(setup: tuple[Evidence, Picture]) -> Callable:
@@ -215,7 +225,10 @@ def together(
     ]
     keys = [key_of(seed, "chain", k) for k in range(settings.chains)]
     population = tuple(name for name in starts[0] if name != "patient_z")
-    drawn = sample(potential_of, setup, starts, keys, settings, report, dense=[population])
+    drawn = sample(
+        potential_of, setup, starts, keys, settings, report,
+        dense=[population], checkpoints=checkpoints,
+    )  # fmt: skip
     return drawn, _constrained(hierarchical, (model, *setup), drawn), {}
 
 
@@ -259,6 +272,7 @@ def _no_start(cohort: Cohort) -> FitError:
 
 def alone(
     model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints = NOT_KEPT,
     *, each: Callable[[Model, Sequence[Patient]], Evidence] = evidence,
 ) -> Sampled:  # fmt: skip
     """Sample every patient, laid out by `each`, by a sampler of its own, whoever else is there."""
@@ -279,7 +293,9 @@ def alone(
         good = np.asarray(value(start, stacked)) < 1e9
         starts.append({name: jnp.where(good, z, 0.0) for name, z in start.items()})
         keys.append(jax.vmap(lambda key: jax.random.fold_in(key, 1))(mine))
-    drawn = sample(potential_of, stacked, starts, keys, settings, report, each=True)
+    drawn = sample(
+        potential_of, stacked, starts, keys, settings, report, each=True, checkpoints=checkpoints
+    )
     values = {
         q.name: np.asarray(q.natural(q.centre + q.single_sd * drawn.positions[f"{q.name}_z"]))
         for q in model.free

@@ -9,19 +9,24 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from pdmodel.by_nodes import by_nodes
+from pdmodel.by_nodes import by_nodes, quick
+from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
-from pdmodel.design import alone, by_population, together
+from pdmodel.design import Sampled, alone, by_population, together
 from pdmodel.errors import FitError, OptionError
-from pdmodel.likelihood import evidence
+from pdmodel.influence import Influences, coordinates, scaling, traits
+from pdmodel.likelihood import Evidence, evidence
 from pdmodel.marginal import integrable
+from pdmodel.memory import fits
 from pdmodel.model import Model
 from pdmodel.nuts import Progress, Settings
+from pdmodel.quadrature.integrand import series
 from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
-Method = Literal["nuts", "nuts-joint"]
+Method = Literal["nuts", "nuts-joint", "quick"]
+METHODS = ("nuts", "nuts-joint", "quick")
 Concentrations = Literal["predicted", "drawn"]
 
 
@@ -110,7 +115,10 @@ def fit(
     max_depth: int = 8,
     accuracy: Accuracy = "draft",
     pharmacokinetics: Concentrations = "predicted",
+    correlated: bool = False,
+    covariates: Influences | None = None,
     report: Callable[[Progress], None] = quiet,
+    checkpoints: Checkpoints = NOT_KEPT,
 ) -> Fit:
     """Fit a model to a cohort by NumPyro's NUTS.
 
@@ -123,11 +131,11 @@ def fit(
     pooling : {"partial", "none"}
         Patients drawn from a population whose typical values and spreads are learnt, or each
         patient alone under the prior.
-    method : {"nuts", "nuts-joint"}
+    method : {"nuts", "nuts-joint", "quick"}
         ``nuts`` samples the population with the patients' effects integrated out over stored
         nodes, then the patients; ``nuts-joint`` samples everything in one program, exactly and
-        slowly, and is taken where a model shares more than one parameter of the mechanism or two
-        of the residual. Patients alone (``pooling="none"``) are always sampled exactly.
+        slowly; ``quick`` draws the population around its mode and weighs the draws, for a first
+        answer. Patients alone (``pooling="none"``) are always sampled exactly.
     chains, warmup, draws : int
         Chains, and the iterations of each.
     target_accept, max_depth : float, int
@@ -140,8 +148,17 @@ def fit(
         published population of each drug, by the seed. Fits of several seeds then show what not
         knowing concentrations comes to (multiple imputation; sizes say nothing of them at doses
         that saturate the target).
+    correlated : bool
+        Whether patients' effects are correlated (LKJ prior of order 2); not the first size where
+        it is integrated out. Not with ``nuts-joint``.
+    covariates : mapping of str to sequence of str, optional
+        Covariates that move the typical values of individual parameters, by parameter, as
+        numbers; they are standardised, share a shrinkage prior, and are integrated out as
+        standard normals where missing. Not with ``nuts-joint``.
     report : callable
         Told of progress.
+    checkpoints : Checkpoints
+        What keeps finished work on disk, as `pdmodel.unfinished` makes it.
 
     Returns
     -------
@@ -153,7 +170,8 @@ def fit(
     OptionError
         If an option cannot be used.
     FitError
-        If the model has nothing to learn, or no start has a finite density.
+        If the model has nothing to learn, no start has a finite density, or there is too little
+        memory.
     """
     settings = Settings(warmup, draws, chains, target_accept, max_depth)
     _check(model, cohort, pooling, method, settings)
@@ -166,30 +184,70 @@ def fit(
         evidence, accuracy=accuracy, drawn=seed if pharmacokinetics == "drawn" else None
     )
     data = layout(model, cohort)
-    over_levels = integrable(model) and not model.residual.carried
-    by_method = {"nuts": by_population if over_levels else by_nodes, "nuts-joint": together}
-    design = partial(alone, each=layout) if pooling == "none" else by_method[method]
-    drawn, values, figures = design(model, cohort, data, seed, settings, report)
+    influences = {"correlated": correlated, "covariates": _listed(covariates)}
+    scales = scaling(cohort, coordinates(model, influences).covariates)
+    design = _design(model, pooling, method, layout, influences | {"scaling": scales})
+    memory = fits(model, data, settings, "alone" if pooling == "none" else method)
+    drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
     manifest = {
         "options": {
             "pooling": pooling, "method": method, "seed": seed, "chains": chains,
             "warmup": warmup, "draws": draws, "target_accept": target_accept,
             "max_depth": max_depth, "accuracy": accuracy, "pharmacokinetics": pharmacokinetics,
+            **influences, "scaling": scales,
         },
         "seconds": {"fit": round(sampled - began, 2)},
+        "memory": memory,
+        **checkpoints.notes(),
     }  # fmt: skip
+    if "pareto_k" in figures:
+        manifest["pareto_k"] = float(figures.pop("pareto_k"))
     tree, failed = labelled_tree(model, cohort, data, values, drawn, figures, seed)
     manifest["failed_solves"] = failed
     manifest["seconds"]["likelihood"] = round(time.perf_counter() - sampled, 2)
     return Fit(model, cohort, tree, manifest)
 
 
+def _listed(influences: Influences | None) -> dict[str, list[str]]:
+    return {name: list(several) for name, several in (influences or {}).items()}
+
+
+def _design(
+    model: Model, pooling: Pooling, method: Method, layout: Callable, options: dict[str, Any]
+) -> Callable:
+    """Choose how the program is sampled."""
+    moved = options["correlated"] or options["covariates"]
+    if moved and (pooling == "none" or method == "nuts-joint"):
+        raise OptionError(
+            "Correlations and covariates are of a population and sampled by method 'nuts' or "
+            "'quick' only; leave them out, or choose one of these with pooling='partial'."
+        )
+    if pooling == "none":
+        return partial(alone, each=layout)
+    if method == "nuts-joint":
+        return together
+    over_levels = integrable(model) and not model.residual.carried and not moved
+    if method == "nuts" and over_levels:
+        return by_population
+    design = quick if method == "quick" else by_nodes
+
+    def sampled(
+        model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings,
+        report: Callable[[Progress], None], checkpoints: Checkpoints,
+    ) -> Sampled:  # fmt: skip
+        of = coordinates(model, options)
+        it = series(data, traits(of, cohort, options["scaling"]))
+        return design(of, it, seed, settings, report, checkpoints)
+
+    return sampled
+
+
 def _check(model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings) -> None:
     if pooling not in ("partial", "none"):
         raise OptionError(f"pooling is {pooling!r}; it must be 'partial' or 'none'.")
-    if method not in ("nuts", "nuts-joint"):
-        raise OptionError(f"method is {method!r}; it must be 'nuts' or 'nuts-joint'.")
+    if method not in METHODS:
+        raise OptionError(f"method is {method!r}; it must be one of {', '.join(METHODS)}.")
     for name, least in (("warmup", 20), ("draws", 4), ("chains", 1), ("max_depth", 1)):
         if getattr(settings, name) < least:
             raise OptionError(f"{name} is {getattr(settings, name)}; it must be >= {least}.")

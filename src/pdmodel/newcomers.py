@@ -6,15 +6,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from pdmodel.by_nodes import Known
 from pdmodel.data import Cohort
 from pdmodel.errors import OptionError
-from pdmodel.fit import Fit, coordinates, traits
+from pdmodel.fit import Fit
+from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
 from pdmodel.likelihood import evidence
+from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, side_by_side
-from pdmodel.quadrature.climb import explored, nothing_known
+from pdmodel.quadrature.climb import Known, explored, nothing_known
 from pdmodel.quadrature.coordinates import Coordinates, Population
 from pdmodel.quadrature.corrected import chosen
 from pdmodel.quadrature.integrand import Series, log_weights, series
@@ -60,7 +62,7 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     names, population = _populations(of, it, fit, draws)
     middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
     known = _known(of, it, middle, seed)
-    nodes, turn = laid(of, it, known, middle, key_of(seed, "newcomers"))
+    nodes, known = laid(of, it, known, middle, key_of(seed, "newcomers"))
     count = len(population.shared)
     keys = jax.random.split(key_of(seed, "newcomers", "nodes"), count)
 
@@ -69,7 +71,7 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
         return np.asarray(_chosen(of, it, nodes, here, keys[k]))
 
     effects = np.stack(side_by_side(one, count))
-    moved = patients(of, it, turn.known.covariance, keys, population, effects, 1)
+    moved = patients(of, it, known.covariance, keys, population, effects, 1)
     values = {name: np.asarray(value)[None] for name, value in names.items()}
     for k, q in enumerate(of.effects):
         values[q.name] = np.asarray(q.natural(moved.effects[..., k]))[None]
@@ -107,5 +109,5 @@ def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Kn
 
 
 @partial(jax.jit, static_argnums=0)
-def _chosen(of, it, nodes, population, key):
+def _chosen(of: Coordinates, it: Series, nodes: Nodes, population: Population, key: Array) -> Array:
     return chosen(key, log_weights(of, it, nodes, population), nodes.effects)[0]

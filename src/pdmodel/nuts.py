@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpyro.infer.hmc import hmc
+
+from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 
 type Positions = Mapping[str, Array]
 type PotentialOf = Callable[..., Callable[[Positions], Array]]
@@ -117,12 +120,98 @@ def statistics_of(state: Any) -> dict[str, Array]:
     return found | {"lp": -found["lp"]}
 
 
+class _Chunks[State, Kept]:
+    """Chains in chunks of draws; they stop all together, and count together."""
+
+    def __init__(
+        self,
+        step: Callable[[State, Any], tuple[State, Kept]],
+        data: Any,
+        states: Sequence[State],
+        settings: Settings,
+        report: Callable[[Progress], None],
+        checkpoints: Checkpoints,
+    ) -> None:
+        def chunk(state: State, data: Any, length: int) -> tuple[State, Kept]:
+            return jax.lax.scan(lambda state, _: step(state, data), state, None, length)
+
+        self.chunk, self.data, self.report = jax.jit(chunk, static_argnums=2), data, report
+        self.checkpoints = checkpoints
+        size = min(settings.chunk, settings.warmup, settings.draws)
+        stages = (("warm-up", settings.warmup), ("sampling", settings.draws))
+        counts = [
+            (stage, min(size, length - first))
+            for stage, length in stages
+            for first in range(0, length, size)
+        ]
+        ends = np.cumsum([count for _, count in counts]).tolist()
+        self.plan = [(end, *one) for end, one in zip(ends, counts, strict=True)]
+        self.length = ends[-1]
+        like = self.chunk.eval_shape(states[0], data, size)[1]
+        self.begun = [checkpoints.begun(k, state, like) for k, state in enumerate(states)]
+        self.done = np.array([one.done for one in self.begun])
+        self.diverged = np.array([sum(map(_diverged, one.pieces)) for one in self.begun])
+        self.failed: list[BaseException] = []
+
+    def begin(self) -> None:
+        """Say where chains go on, and compile once, before the threads, what is to be run."""
+        least = min(self.begun, key=lambda one: one.done)
+        ahead = [(stage, count) for end, stage, count in self.plan if end > least.done]
+        if self.done.any():
+            self._report(ahead[0][0] if ahead else "sampling")
+        if ahead:
+            jax.block_until_ready(self.chunk(least.state, self.data, ahead[0][1]))
+
+    def chain(self, k: int) -> Kept:
+        """Run one chain to its end; stop where another failed, keeping what is finished."""
+        try:
+            return self._chain(k)
+        except BaseException as problem:
+            self.failed.append(problem)
+            raise
+
+    def _chain(self, k: int) -> Kept:
+        begun, state, pieces = self.begun[k]
+        try:
+            for end, stage, count in self.plan:
+                if end <= begun:
+                    continue
+                if self.failed:
+                    raise self.failed[0]
+                state, kept = self.chunk(state, self.data, count)
+                kept = jax.tree.map(np.asarray, kept) if stage == "sampling" else None
+                if kept is not None:
+                    pieces.append(kept)
+                    self.diverged[k] += _diverged(kept)
+                self.checkpoints.add(k, count, end, state, kept)
+                self.done[k] += count
+                self._report(stage)
+        finally:
+            self.checkpoints.flush(k)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+
+    def _report(self, stage: str) -> None:
+        total, done = len(self.begun) * self.length, int(self.done.sum())
+        self.report(Progress(stage, done, total, int(self.diverged.sum())))
+
+
+def _diverged(kept: Any) -> int:
+    return int(kept["statistics"]["diverging"].sum())
+
+
+def _strong(leaf: Array) -> Array:
+    """Give an array the type that it says it has, as one that was read from a file has."""
+    typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf if typed else jax.lax.convert_element_type(leaf, leaf.dtype)
+
+
 def run[State, Kept](
     step: Callable[[State, Any], tuple[State, Kept]],
     data: Any,
     states: Sequence[State],
     settings: Settings,
     report: Callable[[Progress], None],
+    checkpoints: Checkpoints = NOT_KEPT,
 ) -> Kept:
     """Run chains in chunks, as many at a time as there are cores.
 
@@ -136,37 +225,19 @@ def run[State, Kept](
     settings : Settings
     report : callable
         Told of progress after each chunk.
+    checkpoints : Checkpoints
+        Where chunks are kept, and where chains go on that were begun before.
 
     Returns
     -------
     pytree
-        What was kept of the draws after warm-up, chains and draws first.
+        What was kept of the draws after warm-up, chains and draws first; the same to the bit
+        wherever the chains went on.
     """
-
-    def chunk(state: State, data: Any, length: int) -> tuple[State, Kept]:
-        return jax.lax.scan(lambda state, _: step(state, data), state, None, length)
-
-    chunk = jax.jit(chunk, static_argnums=2)
-    size = min(settings.chunk, settings.warmup, settings.draws)
-    jax.block_until_ready(chunk(states[0], data, size))  # compile once, before the threads
-    done, diverged = np.zeros(len(states), int), np.zeros(len(states), int)
-    total = len(states) * (settings.warmup + settings.draws)
-
-    def chain(k: int) -> Kept:
-        state, pieces = states[k], []
-        for stage, length in (("warm-up", settings.warmup), ("sampling", settings.draws)):
-            for first in range(0, length, size):
-                count = min(size, length - first)
-                state, kept = chunk(state, data, count)
-                kept = jax.tree.map(np.asarray, kept)
-                done[k] += count
-                if stage == "sampling":
-                    pieces.append(kept)
-                    diverged[k] += int(kept["statistics"]["diverging"].sum())
-                report(Progress(stage, int(done.sum()), total, int(diverged.sum())))
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
-
-    results = side_by_side(chain, len(states))
+    states = [jax.tree.map(_strong, state) for state in states]
+    chunks = _Chunks(step, data, states, settings, report, checkpoints)
+    chunks.begin()
+    results = side_by_side(chunks.chain, len(states))
     return jax.tree.map(lambda *chains: np.stack(chains), *results)
 
 
@@ -181,6 +252,7 @@ def sample(
     dense: Sequence[tuple[str, ...]] = (),
     covariance: Mapping[tuple[str, ...], np.ndarray] | None = None,
     each: bool = False,
+    checkpoints: Checkpoints = NOT_KEPT,
 ) -> Draws:
     """Sample everything by NUTS.
 
@@ -191,7 +263,7 @@ def sample(
     data : pytree
     starts, keys : sequence
         One start and one random key for each chain.
-    settings, report
+    settings, report, checkpoints
         As `run` takes them.
     each : bool
         Whether data, starts and keys have a leading axis of independent problems, each with a
@@ -211,5 +283,5 @@ def sample(
         return state, {"positions": state.z, "statistics": statistics_of(state)}
 
     states = [start(z, key, data) for z, key in zip(starts, keys, strict=True)]
-    kept = run(step, data, states, settings, report)
+    kept = run(step, data, states, settings, report, checkpoints)
     return Draws(kept["positions"], kept["statistics"])

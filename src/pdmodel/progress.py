@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from pdmodel.shell import Terminated
+
 if TYPE_CHECKING:
     from pdmodel.nuts import Progress
 
@@ -18,6 +20,8 @@ COUNTED = 1
 """A stage with more steps than this is counted; others are only named."""
 STEP = 10
 """Percent between two lines where no bar is shown."""
+SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+"""Signals that stop a fit, and what they raise."""
 STEPPED = ("warm-up", "sampling")
 """Stages that chains are in side by side, counted together."""
 
@@ -51,7 +55,7 @@ def told(say: Callable[[str], None]) -> Iterator[Report]:
     say : callable
         Takes a line.
     """
-    lock, named, state = threading.Lock(), set(), {"percent": 0, "began": 0.0}
+    lock, named, state = threading.Lock(), set(), {"percent": 0, "began": 0.0, "first": 0}
 
     def report(progress: "Progress") -> None:
         with lock:
@@ -59,16 +63,17 @@ def told(say: Callable[[str], None]) -> Iterator[Report]:
             stage = " and ".join(STEPPED) if progress.stage in STEPPED else progress.stage
             if stage not in named:
                 named.add(stage)
-                state.update(percent=0, began=time.monotonic())
+                state.update(percent=0, began=time.monotonic(), first=progress.done)
                 say(f"  {stage} ...")
             percent = 100 * progress.done // max(progress.total, 1)
             if counted and percent // STEP > state["percent"] // STEP:
                 state["percent"] = percent
                 passed = time.monotonic() - state["began"]
-                left = passed * (progress.total - progress.done) / max(progress.done, 1)
+                new = progress.done - state["first"]  # a fit that goes on begins with old ones
+                left = passed * (progress.total - progress.done) / max(new, 1)
                 say(
                     f"    {percent} %, {passed:.0f} s so far, about {left:.0f} s left"
-                    f"{_diverged(progress)}"
+                    f"{_rate(progress, new, passed)}{_diverged(progress)}"
                 )
 
     yield report
@@ -94,19 +99,23 @@ def _bar() -> Iterator[Report]:
     with rich.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None, about="")
         named: set[str] = set()
+        begun = {"at": 0.0, "first": 0}
 
         def report(progress: "Progress") -> None:
             counted = progress.total > COUNTED
             stage = STEPPED[-1] if progress.stage in STEPPED else progress.stage
             if stage not in named:
                 named.add(stage)
-                bar.reset(task, total=progress.total if counted else None)
+                total = progress.total if counted else None
+                bar.reset(task, total=total, completed=progress.done)
+                begun.update(at=time.monotonic(), first=progress.done)
+            passed, new = time.monotonic() - begun["at"], progress.done - begun["first"]
             bar.update(
                 task,
                 description=progress.stage,
                 total=progress.total if counted else None,
                 completed=progress.done,
-                about=_diverged(progress).lstrip(", "),
+                about=(_rate(progress, int(new), passed) + _diverged(progress)).lstrip(", "),
             )
 
         yield report
@@ -115,6 +124,13 @@ def _bar() -> Iterator[Report]:
 def _on_stderr(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def _rate(progress: "Progress", new: int, passed: float) -> str:
+    """Say how many iterations a second a stage that draws makes, after a comma."""
+    if progress.stage not in STEPPED or passed <= 0 or new <= 0:
+        return ""
+    return f", {new / passed:.3g} iterations/s"
 
 
 def _diverged(progress: "Progress") -> str:
@@ -128,27 +144,30 @@ def _diverged(progress: "Progress") -> str:
 def stoppable(report: Report) -> Iterator[Report]:
     """Let Ctrl-C stop all chains at their next report, and a second one end the program.
 
-    Chains run in threads, which an exception in the main thread does not reach.
+    Chains run in threads, which an exception in the main thread does not reach. What a system
+    sends to end a program (SIGTERM) does the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield report
         return
-    stopped = threading.Event()
+    stopped: list[type[KeyboardInterrupt]] = []
 
-    def interrupted(*_: object) -> None:
-        stopped.set()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def interrupted(number: int, _: object) -> None:
+        stopped.append(SIGNALS[signal.Signals(number)])
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
         with suppress(RuntimeError):  # where the signal came in the middle of a line
             _on_stderr("Stopping at the end of this step; Ctrl-C again stops at once.")
-        raise KeyboardInterrupt
+        raise stopped[0]
 
     def checked(progress: "Progress") -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
+        if stopped:
+            raise stopped[0]
         report(progress)
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    before = {one: signal.signal(one, interrupted) for one in SIGNALS}
     try:
         yield checked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -4,7 +4,6 @@
 has the patients, ``posterior.nc`` the draws. Nothing is pickled.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ import xarray as xr
 from pdmodel.data import Assessment, Cohort, CovariateNote, Note, Patient, ReadingLog
 from pdmodel.dosing import Regimen, parse_schedule
 from pdmodel.errors import PdmodelError, RunError
+from pdmodel.files import DRAFT, checksum, draft_of, whole
 from pdmodel.fit import Fit
 from pdmodel.library import drug, mechanism, own_files, reopen
 from pdmodel.model import Model
@@ -29,6 +29,8 @@ from pdmodel.residuals import residual
 
 SCHEMA = 1
 POSTERIOR, COHORT, MANIFEST = "posterior.nc", "cohort.json", "manifest.json"
+UNFINISHED, CHUNKS = "unfinished.json", "chunks"
+"""What a fit leaves while it has not finished, see `pdmodel.unfinished`."""
 RECORDED = ("pdmodel", "jax", "numpyro", "arviz", "numpy", "scipy", "xarray", "h5netcdf")
 
 
@@ -57,14 +59,12 @@ def save(fit: Fit, folder: Path | str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        whole(folder / COHORT, json.dumps(_cohort_out(fit.cohort), indent=1).encode())
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            draft = Path(scratch) / POSTERIOR
+        whole(folder / COHORT, json.dumps(cohort_entries(fit.cohort), indent=1).encode())
+        with draft_of(folder / POSTERIOR) as draft:
             fit.tree.to_netcdf(draft, engine="h5netcdf")
-            draft.replace(folder / POSTERIOR)
         manifest = fit.manifest | {
             "schema": SCHEMA,
-            "model": _model_out(fit.model),
+            "model": model_entries(fit.model),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {name: version(name) for name in RECORDED},
             "python": platform.python_version(),
@@ -119,6 +119,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is a file; give the folder that 'pdmodel fit' wrote.")
     if not path.parent.is_dir():
         raise RunError(f"There is no run folder {folder}; make one with 'pdmodel fit ... -o RUN'.")
+    if not path.exists() and (path.parent / UNFINISHED).exists():
+        raise RunError(
+            f"The fit in {folder} is not finished. Go on with the same 'pdmodel fit ...' and "
+            f"--resume; {path.parent / UNFINISHED} says what was asked for."
+        )
     if not path.exists():
         inside = sorted(path.parent.glob(f"*/{MANIFEST}"))
         hint = f" Did you mean {inside[0].parent}?" if inside else ""
@@ -134,29 +139,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
+def claim(folder: Path | str, *, overwrite: bool = False, resume: bool = False) -> Path:
     """Make sure that a folder may be written to, before hours of work; nothing in it is touched.
 
     Raises
     ------
     RunError
-        If something is in it and `overwrite` is not set, or it is no folder.
+        If something is in it and `overwrite` is not set, or it is no folder; a fit that is to go
+        on may be in it if `resume` is set.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose another output folder with -o.")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not overwrite:
-            raise RunError(
-                f"The folder {folder} is not empty; choose another with -o, or add --overwrite."
-            )
-        names = {path.name for path in folder.iterdir()} - {POSTERIOR, COHORT, MANIFEST, "plots"}
-        foreign = sorted(name for name in names if not name.endswith((".csv", ".html", ".nc")))
-        if foreign and not (folder / MANIFEST).exists():
-            raise RunError(
-                f"The folder {folder} holds {foreign[0]!r} and no run; it is not overwritten. "
-                "Choose another with -o."
-            )
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not (resume and names & {UNFINISHED, MANIFEST}):
+        _not_in_the_way(folder, names, overwrite=overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -168,21 +165,27 @@ def claim(folder: Path | str, *, overwrite: bool = False) -> Path:
     return folder
 
 
-def whole(path: Path, content: bytes) -> None:
-    """Write a file in full under another name, flush it to disk, then rename it."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        draft = Path(scratch) / path.name
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _not_in_the_way(folder: Path, names: set[str], *, overwrite: bool) -> None:
+    """Make sure that what is in a folder may be replaced."""
+    if UNFINISHED in names and not overwrite:
+        raise RunError(
+            f"A fit in {folder} is not finished; go on with --resume, or begin anew with "
+            "--overwrite."
+        )
+    if not overwrite:
+        raise RunError(
+            f"The folder {folder} is not empty; choose another with -o, or add --overwrite."
+        )
+    ours = {POSTERIOR, COHORT, MANIFEST, UNFINISHED, CHUNKS, "plots"}
+    foreign = sorted(
+        name for name in names - ours
+        if not name.endswith((".csv", ".html", ".nc")) and not name.startswith(DRAFT)
+    )  # fmt: skip
+    if foreign and not names & {MANIFEST, UNFINISHED}:
+        raise RunError(
+            f"The folder {folder} holds {foreign[0]!r} and no run; it is not overwritten. "
+            "Choose another with -o."
+        )
 
 
 def _understood[T](path: Path, read: Callable[[Path], T]) -> T:
@@ -205,7 +208,8 @@ def _tree_in(path: Path) -> xr.DataTree:
         return tree.load()
 
 
-def _model_out(model: Model) -> dict[str, Any]:
+def model_entries(model: Model) -> dict[str, Any]:
+    """Give what a manifest says of a model, in JSON."""
     return {
         "mechanism": model.mechanism.name,
         "drugs": {one.name: one.population().name for one in model.drugs},
@@ -216,7 +220,9 @@ def _model_out(model: Model) -> dict[str, Any]:
     }
 
 
-def _cohort_out(cohort: Cohort) -> dict[str, Any]:
+def cohort_entries(cohort: Cohort) -> dict[str, Any]:
+    """Give a cohort in JSON, from which it can be read again to the bit."""
+
     def patient(p: Patient) -> dict[str, Any]:
         return {
             "id": p.id, "study": p.study, "arm": p.arm,

@@ -12,13 +12,17 @@ from typer.core import TyperGroup
 
 from pdmodel.errors import PdmodelError, RunError
 
-UNFIT, INTERRUPTED = 1, 130
+UNFIT, INTERRUPTED, TERMINATED = 1, 130, 143
 """Exit codes, beside 0 for done and 2 for wrong usage."""
 CENTURY = 36525.0
 """The last day that may be asked for, as in tables."""
 LARGEST_SEED = 2**32 - 1
 WORDING = "Value error, "
 """What Typer's messages about a choice begin with."""
+
+
+class Terminated(KeyboardInterrupt):  # as its base
+    """The system asked the program to end (SIGTERM), as Ctrl-C does."""
 
 
 class Shell(TyperGroup):
@@ -34,9 +38,10 @@ class Shell(TyperGroup):
         except typer.BadParameter as problem:
             problem.message = problem.message.removeprefix(WORDING)
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             complain("Interrupted; what was not finished was not written.")
-            raise typer.Exit(INTERRUPTED) from None
+            ended = isinstance(stop, Terminated)
+            raise typer.Exit(TERMINATED if ended else INTERRUPTED) from None
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
             raise
         except Exception as problem:
@@ -115,7 +120,8 @@ Pooling = Annotated[
     Literal["partial", "none"], typer.Option(help="A population, or each patient alone.")
 ]
 Method = Annotated[
-    Literal["nuts", "nuts-joint"], typer.Option(help="nuts-joint is exact and slow.")
+    Literal["nuts", "nuts-joint", "quick"],
+    typer.Option(help="nuts-joint is exact and slow; quick is a first answer."),
 ]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")]
 Table = Annotated[Path, typer.Option("-o", "--output", help="CSV file to write.")]
@@ -124,6 +130,9 @@ Picture = Annotated[
     Path | None, typer.Option("-o", "--output", help="File to write: .png, .svg or .pdf.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the fit that did not finish there.")
+]
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same numbers.")
 ]

@@ -66,6 +66,12 @@ def labelled_tree(
         ),
         "prior": _dataset({k: np.asarray(v)[None] for k, v in prior.items()}, sampled),
     }  # fmt: skip
+    if "log_marginal" in figures:
+        marginal = {"scans": figures["log_marginal"]}
+        groups["log_marginal"] = _dataset(
+            marginal, (*sampled, "patient"), {"patient": list(cohort.keys)}
+        )
+        figures = {name: value for name, value in figures.items() if name != "log_marginal"}
     if figures:
         names = ("error_nats", "noise_nats")
         checks = {name: ("check", figures[name], {"unit": "nat"}) for name in names}

@@ -1,7 +1,7 @@
 """Which model forecasts best: held-out scans, and patients left out, of several models."""
 
 from pdmodel.compare.designs import DESIGNS, HORIZON_DAYS, Held, design
-from pdmodel.compare.held_out import MODELS, NULLS, Plan, held_out
+from pdmodel.compare.folded import MODELS, NULLS, Plan, held_out
 from pdmodel.compare.loo import LeftOut, efficiencies, leave_one_out
 from pdmodel.compare.runs import left_out, side_by_side
 from pdmodel.compare.scores import LEAST_PROBABILITY, Room, Scores, scored

@@ -116,7 +116,7 @@ def read(content: bytes) -> pd.DataFrame:
     numbers = {name: [""] for name in head if name not in (*WORDS, *FLAGS)}
     return pd.read_csv(
         BytesIO(content), dtype=dict.fromkeys(WORDS, str) | dict.fromkeys(FLAGS, bool),
-        keep_default_na=False, na_values=numbers, float_precision="round_trip",
+        keep_default_na=False, na_values=numbers,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ law (doi:10.1007/s11222-016-9696-4); its shape k says whether that can be truste
 from typing import NamedTuple
 
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
 from scipy.special import logsumexp
 
 from pdmodel.errors import OptionError
@@ -75,10 +75,18 @@ def leave_one_out(log_marginal: np.ndarray, efficiency: np.ndarray | float = 1.0
             f"The marginal likelihood of {bad} of {patients} patients is not finite at some draw; "
             "fit again, and look at 'pdmodel diagnose'."
         )
-    log_weight, k = array_stats.psislw(-log_marginal.T, r_eff=np.asarray(efficiency), axis=-1)
-    log_score = logsumexp(log_weight + log_marginal.T, axis=1)
-    k, limit = np.asarray(k, float), min(1.0 - 1.0 / np.log10(draws), LARGEST_K)
+    each = np.broadcast_to(efficiency, patients)
+    found = [_one(log_marginal[:, i], float(each[i])) for i in range(patients)]
+    log_score, k = np.array(found).T
+    limit = min(1.0 - 1.0 / np.log10(draws), LARGEST_K)
     return LeftOut(log_score, k, ~(k <= limit), limit)
+
+
+def _one(log_marginal: np.ndarray, efficiency: float) -> tuple[float, float]:
+    """Log score and k of one patient."""
+    # it takes the log of what the weights are one over
+    log_weight, k = array_stats.psislw(log_marginal, r_eff=efficiency)  # type: ignore[arg-type]  # a share
+    return float(logsumexp(log_weight + log_marginal)), float(k)
 
 
 def efficiencies(log_marginal: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.nuts import Draws, Progress, Settings, kernel, run
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.integrand import Series, log_marginals, log_posterior, log_weights
@@ -41,7 +42,7 @@ def chosen(key: Array, log_weight: Array, effects: Array) -> tuple[Array, Array]
 
 def sampled(
     of: Coordinates, setup: Setup, starts: list[Array], keys: list[Array], covariance: np.ndarray,
-    settings: Settings, report: Callable[[Progress], None],
+    settings: Settings, report: Callable[[Progress], None], checkpoints: Checkpoints = NOT_KEPT,
 ) -> tuple[Draws, dict[str, np.ndarray]]:  # fmt: skip
     """Sample the population, and choose the patients' nodes.
 
@@ -70,7 +71,7 @@ def sampled(
     states = [
         Chain(start({"x": x}, key, setup), *empty) for x, key in zip(starts, keys, strict=True)
     ]
-    kept = run(step, setup, states, settings, report)
+    kept = run(step, setup, states, settings, report, checkpoints)
     names = ("effects", "marginal", "effective", "outside")
     return Draws({"x": kept["x"]}, kept["statistics"]), {name: kept[name] for name in names}
 

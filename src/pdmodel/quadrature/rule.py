@@ -1,5 +1,7 @@
 """The nodes that patients are integrated over: few, of many, with moments as those of the many."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -18,9 +20,16 @@ WIDENED = 1.3
 NEWTON = 30
 
 
+class Rule(NamedTuple):
+    """Nodes, and what they say of the patients."""
+
+    nodes: Nodes
+    known: Known
+
+
 def laid(
     of: Coordinates, it: Series, known: Known, population: Population, key: Array, count: int = KEPT
-) -> tuple[Nodes, Turn]:
+) -> Rule:
     """Lay nodes for every patient around a population.
 
     The kept nodes stand for the many: by a tilt of their weights (the least in relative entropy)
@@ -29,14 +38,12 @@ def laid(
 
     Returns
     -------
-    nodes : Nodes
-        Of shape (count, patients, effects); one node where there are no effects.
-    turn : Turn
-        The exploration that they are from.
+    Rule
+        Its nodes of shape (count, patients, effects); one where there are no effects.
     """
     if not of.effects:
         turn = without_nodes(of, it, population)
-        return turn.nodes, turn
+        return Rule(turn.nodes, turn.known)
     raw = max(count, min(RAW, MOST // it.data.patients))
     turn = explored(of, it, known, population, key, raw)
     wide = population._replace(root=WIDENED * population.root)
@@ -45,7 +52,9 @@ def laid(
     chosen = kept(key, turn.nodes, target, count)
     found = heights(of, it, chosen.effects, population)
     height = found.first + found.rest + log_density(chosen.effects, population)
-    return _tilted(chosen, height, turn), turn
+    nodes = _tilted(chosen, height, turn)
+    weight = jax.nn.softmax(height - nodes.log_drawn, axis=0)
+    return Rule(nodes, turn.known._replace(nodes=nodes.effects, weight=weight))
 
 
 @jax.jit
