@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
+from typer.testing import CliRunner
 
 import pdmodel as pdm
-from pdmodel import Cohort, Patient
+from pdmodel import Cohort, Patient, cli
 from pdmodel.compare import (
     DESIGNS,
     LEAST_PROBABILITY,
@@ -506,3 +507,75 @@ def test_runs_on_different_data_are_refused_naming_what_differs(fit_by_hand):
     changed = replace(two, patients=(replace(first, size_mm=size), *two.patients[1:]))
     with pytest.raises(RunError, match=r"scan 2 of patient .* has size_mm .* in one and .* in the"):
         side_by_side({"a": mine, "b": a_run(fit_by_hand, changed)})
+
+
+# ------------------------------------------------------------------------------ the command line
+
+
+def run_command(*words):
+    runner = CliRunner(env={"COLUMNS": "80"})
+    result = runner.invoke(cli.app, ["compare", *map(str, words)], prog_name="pdmodel")
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_one_command_writes_the_tables(tmp_path, no_sampling, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"p{k},{day:g},{size:g}"
+        for k, one in enumerate(patients(12))
+        for day, size in zip(one.day, one.size_mm, strict=True)
+    ]
+    (tmp_path / "sizes.csv").write_text("\n".join(["patient_id,day,size_mm", *rows]))
+    asked = ["sizes.csv", "--regimen", "none", "--size-kind", "sld", "--fold", 2, "-o", "out"]
+    asked += [word for name in PLAN.models for word in ("--model", name)]
+    asked += ["--design", "last1"]
+    result = run_command(*asked)
+    assert result.exit_code == 0, result.output
+    assert "last1: 12 patients, 12 scans ahead" in result.stdout
+    assert len(pd.read_csv("out/scores.csv")) == 24
+    assert len(pd.read_csv("out/summary.csv")) == len(pd.read_csv("out/differences.csv")) == 2
+    tables = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")}
+    assert run_command(*asked).exit_code == 0
+    assert len(no_sampling) == 4
+    assert tables == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")}
+    other = run_command(*asked, "--seed", 2)
+    assert other.exit_code == 1
+    assert "seed was 1 and is now 2" in other.stderr
+
+
+def test_two_runs_are_compared(tmp_path, fit_by_hand):
+    cohort = demo_cohort()
+    cohort = cohort.subset(cohort.keys[:3])
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder, shift in zip(folders, (0.0, 1.0), strict=True):
+        pdm.save(a_run(fit_by_hand, cohort, shift), folder)
+    result = run_command(*folders)
+    assert result.exit_code == 0, result.output
+    first, second = result.stdout.splitlines()
+    assert first.startswith(f"{folders[1]} (exhaustion:student_t): elpd -57.")
+    assert second.endswith("; 3.0 (se 0.0) behind the best")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["sizes.csv"], 2, "a comparison on sizes needs a folder: -o DIR"),
+        (
+            ["sizes.csv", "--regimen", "none", "-o", "out", "--design", "last2"],
+            1,
+            "known are last1",
+        ),
+        (["a", "a"], 2, "a run stands twice"),
+        (["a", "b"], 1, "There is no run folder a"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(words, code, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sizes.csv").write_text(
+        "patient_id,day,size_mm\np,0,40\nq,0,40\nq,42,40\nr,0,9\ns,0,9\n"
+    )
+    result = run_command(*words)
+    assert result.exit_code == code
+    assert said in " ".join(result.stderr.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["sizes.csv"]

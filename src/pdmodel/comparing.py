@@ -31,8 +31,12 @@ Models = Annotated[
     ),
 ]
 Designs = Annotated[
-    list[Literal["last1", "last3", "day60", "day100", "day150"]] | None,
-    typer.Option("--design", help="Scans to hold out; may be repeated; or else all five."),
+    list[str] | None,
+    typer.Option(
+        "--design",
+        help="Scans to hold out: last1, last3, day60, day100, day150; may be repeated; or else "
+        "all five.",
+    ),
 ]
 Folds = Annotated[int, typer.Option("--fold", min=2, help="Folds of patients.")]
 PatientDraws = Annotated[int, typer.Option(min=4, help="Draws of each patient forecast.")]
@@ -84,8 +88,8 @@ def _table(
     from pdmodel.compare.tables import lines
     from pdmodel.tables import write_table
 
-    taken(output, overwrite=overwrite)
-    scores = held_out(cohort, plan, output, tell=_on_stderr, watch=shown)
+    with shell.no_empty(taken(output, overwrite=overwrite)):
+        scores = held_out(cohort, plan, output, tell=shell.complain, watch=shown)
     summed, pairs = (part(scores, seed=plan.seed) for part in (summary, differences))
     named = _with_ids(scores, cohort)
     for name, table in zip(TABLES, (named, summed, pairs), strict=True):
@@ -113,7 +117,3 @@ def _runs(folders: list[Path]) -> None:
     with busy("Leaving out patients"):
         table, patients = side_by_side(fits)
     typer.echo("\n".join(lines(table, patients)))
-
-
-def _on_stderr(line: str) -> None:
-    shell.complain(line)

@@ -109,8 +109,8 @@ def held_out(
     labels = [f"{m.mechanism.name}:{m.residual.name}" for m in models.values()]
     if twice := sorted({one for one in labels if labels.count(one) > 1} | _repeated(plan.models)):
         raise OptionError(f"Model {twice[0]!r} stands twice; name each once.")
-    folds = split(cohort, plan.folds, plan.seed)
     room = _room(cohort, plan.designs)
+    folds = split(cohort, plan.folds, plan.seed)
     pieces = []
     for label, model in zip(labels, models.values(), strict=True):
         for k, (learns, ahead) in enumerate(folds, start=1):

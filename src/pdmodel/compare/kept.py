@@ -40,7 +40,7 @@ def taken(folder: Path, *, overwrite: bool) -> Path:
     try:
         if overwrite:
             shutil.rmtree(folder / SCORES, ignore_errors=True)
-        (folder / SCORES).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise RunError(
             f"Cannot write to {folder}: {problem.strerror}; choose another with -o."

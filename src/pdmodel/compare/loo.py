@@ -86,7 +86,7 @@ def _one(log_marginal: np.ndarray, efficiency: float) -> tuple[float, float]:
     """Log score and k of one patient."""
     # it takes the log of what the weights are one over
     log_weight, k = array_stats.psislw(log_marginal, r_eff=efficiency)  # type: ignore[arg-type]  # a share
-    return float(logsumexp(log_weight + log_marginal)), float(k)
+    return np.asarray(logsumexp(log_weight + log_marginal)).item(), float(k)
 
 
 def efficiencies(log_marginal: np.ndarray) -> np.ndarray:
