@@ -509,7 +509,8 @@ FIT_MISTAKES = mistakes("""
 There is no mechanism 'exhaustoin'; known are MECHANISMS. Did you mean 'exhaustion'?
 
 --residual normal
-There is no residual 'normal'; known are ['lognormal', 'student_t', 'walk'].
+There is no residual 'normal'; known are ['last_value', 'last_value_flat',
+'lognormal', 'student_t', 'walk', 'walk_slope'].
 
 --model stein_fojo
 Drug 'atezolizumab' acts through ['pd1_block'], which mechanism 'stein_fojo' ignores; it answers

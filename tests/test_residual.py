@@ -151,5 +151,5 @@ def test_draws_hang_on_the_key_alone(name):
 
 
 def test_an_unknown_residual_is_refused():
-    with pytest.raises(ModelError, match=r"There is no residual 'gauss'; known are \['lognormal'"):
+    with pytest.raises(ModelError, match=r"There is no residual 'gauss'; known are \['last_value'"):
         residual("gauss")

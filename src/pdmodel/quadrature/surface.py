@@ -6,7 +6,6 @@ kept as it is. The surface only proposes; what is sampled is decided by the node
 (`pdmodel.quadrature.corrected`).
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
+from scipy.stats import chi2
 
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import side_by_side
@@ -22,15 +22,15 @@ from pdmodel.quadrature.integrand import Series, first_scan, heights
 
 PLACES = 2.3
 """Places at which the nodes are solved, for each coefficient."""
-WIDER = 1.1
-"""Factor on the standard deviations of these places."""
-FARTHEST = 3.5
-"""No place lies farther out, in standard deviations."""
+WIDER, FARTHER, EVERY = 1.1, 1.6, 4
+"""Factor on the standard deviations of these places, and of every so manyth."""
 RIDGE = 1e-3
 NEGLIGIBLE = 60.0
 """Log-likelihoods so far below a patient's best are not followed any further."""
-EDGE, WALL = 4.5, 50.0
-"""The surface ends so many standard deviations out; how steep the wall is there."""
+INSIDE, BEYOND = 0.999, 1.15
+"""The edge of the surface: the radius that holds this share of a normal, times a factor."""
+WALL = 50.0
+"""How steep the wall is there."""
 
 
 class Surface(NamedTuple):
@@ -41,6 +41,8 @@ class Surface(NamedTuple):
     coefficients : Array, shape (terms, nodes, patients)
     centre, scale : Array, shape (shared,)
         In units of the priors.
+    whiten : Array, shape (shared, shared)
+        Brings what is standardised to a sphere; `edge` is the radius up to which the surface goes.
     ahead : Array, shape (patients,)
     nodes : Nodes
     """
@@ -48,6 +50,8 @@ class Surface(NamedTuple):
     coefficients: Array
     centre: Array
     scale: Array
+    whiten: Array
+    edge: Array
     ahead: Array
     nodes: Nodes
 
@@ -64,7 +68,8 @@ def places(count: int, covariance: np.ndarray, seed: int) -> np.ndarray:
     sd = np.sqrt(np.diag(covariance))
     root = np.linalg.cholesky(covariance / sd / sd[:, None]) if size else np.zeros((0, 0))
     z = np.random.default_rng(seed).standard_normal((count, size))
-    return np.vstack([np.zeros(size), np.clip(WIDER * z @ root.T, -FARTHEST, FARTHEST)])
+    z *= np.where(np.arange(count) % EVERY, WIDER, FARTHER)[:, None]
+    return np.vstack([np.zeros(size), z @ root.T])
 
 
 def fitted(
@@ -99,16 +104,20 @@ def fitted(
     flat = np.linalg.solve(normal, rows.T @ stacked.reshape(len(rows), -1))
     population = of.population(position, it.traits)
     ahead = jnp.mean(heights(of, it, nodes.effects, population).ahead, axis=0)
+    sd = np.sqrt(np.diag(covariance)[:size])
+    root = np.linalg.cholesky(covariance[:size, :size] / sd / sd[:, None]) if size else np.eye(0)
+    edge = BEYOND * np.sqrt(chi2.ppf(INSIDE, size)) if size else 1.0
     coefficients = jnp.asarray(flat.reshape(-1, *stacked.shape[1:]), jnp.float32)
-    return Surface(coefficients, position[:size], jnp.asarray(scale), ahead, nodes)
+    whiten = jnp.asarray(np.linalg.inv(root))
+    middle, spread = position[:size], jnp.asarray(scale)
+    return Surface(coefficients, middle, spread, whiten, jnp.asarray(edge), ahead, nodes)
 
 
 def height(of: Coordinates, it: Series, surface: Surface, x: Array) -> Array:
     """Log posterior density by the surface, up to a constant."""
-    size = len(of.model.shared)
-    u = (x[:size] - surface.centre) / surface.scale
-    far = jnp.sum(jnp.maximum(jnp.abs(u) - EDGE, 0.0) ** 2)
-    u = jnp.clip(u, -EDGE, EDGE)
+    u, radius = _place(of, surface, x)
+    far = jnp.maximum(radius - surface.edge, 0.0) ** 2
+    u = u * jnp.minimum(1.0, surface.edge / radius)
     population = of.population(x, it.traits)
     rest = jnp.tensordot(terms(u).astype(surface.coefficients.dtype), surface.coefficients, 1)
     nodes = surface.nodes
@@ -118,8 +127,12 @@ def height(of: Coordinates, it: Series, surface: Surface, x: Array) -> Array:
     return marginal + first + of.log_prior(x) - WALL * far
 
 
-@partial(jax.jit, static_argnums=0)
+def _place(of: Coordinates, surface: Surface, x: Array) -> tuple[Array, Array]:
+    """Standardised shared parameters, and their distance from the middle."""
+    u = (x[: len(of.model.shared)] - surface.centre) / surface.scale
+    return u, jnp.sqrt(jnp.sum((surface.whiten @ u) ** 2) + 1e-12)
+
+
 def outside(of: Coordinates, surface: Surface, x: Array) -> Array:
     """Whether a position lies beyond the edge."""
-    u = (x[: len(of.model.shared)] - surface.centre) / surface.scale
-    return jnp.any(jnp.abs(u) > EDGE)
+    return _place(of, surface, x)[1] > surface.edge
