@@ -135,6 +135,7 @@ def test_log_scores_are_those_of_scipy(by_hand):
     assert scores.patient.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert scores.ahead.tolist() == [1, 2, 3] * 3
     assert scores.censored.sum() == 2
+    assert not scores.unsolved.any()
 
 
 def test_medians_are_those_of_the_law_and_stand_beside_the_last_value(by_hand):

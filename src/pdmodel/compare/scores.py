@@ -210,7 +210,7 @@ def _summed(
     median = jnp.nanmedian(jnp.where(solved, read, jnp.nan), axis=0)
     chance = jax.random.uniform(key, ahead.day.shape, read.dtype)
     pit = jax.vmap(_placed, (0, 1, 1, 0, 0))(chance, read, solved, ahead.log_size, ahead.censored)
-    return log_score, median, pit, 1.0 - jnp.mean(solved, axis=0)
+    return log_score, median, pit, jnp.mean(jnp.where(solved, 0.0, 1.0), axis=0)
 
 
 def _placed(
