@@ -122,7 +122,7 @@ def fitting(monkeypatch, fit_by_hand):
 
 COMMANDS = {
     "": ("check", "check-model", "response", "fit", "diagnose", "classify", "predict", "simulate",
-         "plot", "report", "demo"),
+         "plot", "report", "demo", "compare"),
     "demo": ("--output", "--seed"),
     "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022|nonmem|sdtm|adam>",
               "--arm", "--unit", "--evaluator", "--drug", "--dv", "--json"),
@@ -137,6 +137,8 @@ COMMANDS = {
     "simulate": ("[RUN]", "--arm", "--model", "-n", "--until", "--seed"),
     "plot": ("RUN", "KIND", "waterfall", "--patient"),
     "report": ("RUN", "-o, --output", "--overwrite"),
+    "compare": ("SIZES | RUN RUN", "--model", "--design", "last3", "--fold", "--seed",
+                "--overwrite", "-o, --output"),
     "data": ("fetch", "path"),
     "data fetch": ("NAME", "laleh2022"),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import asked, fitting, published, shell, startup
+from pdmodel import asked, comparing, fitting, published, shell, startup
 from pdmodel.errors import ModelError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -222,6 +222,9 @@ def simulate(
     measured = trial.summary.query("seen == 'measured'")
     typer.echo(measured.to_string(index=False, columns=columns))
     typer.echo("\n".join([*trial.assumptions, f"Written to {output}."]))
+
+
+app.command()(comparing.compare)
 
 
 @app.command()
