@@ -216,9 +216,13 @@ def simulate(
     until: shell.LastVisit = 730.0,
     seed: shell.Seed = 1,
     pharmacokinetics: shell.Kinetics = "drawn",
+    conduct: shell.Conduct = "natural",
     overwrite: shell.Overwrite = False,
 ) -> None:
-    """Simulate a trial: the same virtual patients in every arm."""
+    """Simulate a trial: the same virtual patients in every arm.
+
+    Arms: "A", "A + B from day 42", "A until progression", "A then B", "A then A + B".
+    """
     if (run is None) == (model is None):
         raise typer.BadParameter("give either RUN or --model NAME.", param_hint="'RUN'")
     startup.float64()
@@ -231,8 +235,9 @@ def simulate(
     source = prior or startup.fitted(run or Path())
     with busy("Simulating"):
         trial = simulate(
-            source, arm, n=patients, seed=seed, until=until, pharmacokinetics=pharmacokinetics
-        )
+            source, arm, n=patients, seed=seed, until=until, pharmacokinetics=pharmacokinetics,
+            conduct=conduct,
+        )  # fmt: skip
     write(trial, output)
     columns = ["arm", "endpoint", "estimate", "low", "high", "basis"]
     measured = trial.summary.query("seen == 'measured'")

@@ -170,6 +170,9 @@ Kinetics = Annotated[
     Literal["drawn", "typical"],
     typer.Option(help="Concentrations: each virtual patient's own, or the typical patient's."),
 ]
+Conduct = Annotated[
+    str, typer.Option(help="Which scans are made: natural, observed or trial; or death=0.001, ...")
+]
 Concentrations = Annotated[
     Literal["predicted", "drawn"],
     typer.Option(help="Concentrations: predicted from covariates, or drawn for each patient."),
