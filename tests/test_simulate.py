@@ -14,7 +14,7 @@ from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
 from pdmodel.errors import DoseError, ModelError, OptionError, RunError
 from pdmodel.response import CLASSES, RESPONSES, RULES, best_response, visit_responses
 from pdmodel.run import checksum
-from pdmodel.simulate import Trial, assembled, planned_trial, simulate, write
+from pdmodel.simulate import Trial, about_of, assembled, planned_trial, simulate, write
 from pdmodel.simulate.arms import read_arms, visit_days
 from pdmodel.simulate.endpoints import median_time, outcomes
 from pdmodel.simulate.means import mean
@@ -270,7 +270,7 @@ def test_a_course_that_could_not_be_solved_counts_nowhere():
     for seen in ("measured", "latent"):
         found = outcomes(day, size)._asdict() | {"size": size, "change": size / 50.0 - 1.0}
         columns |= {f"0/{seen}/{name}": x for name, x in found.items()}
-    trial = assembled(BARE, plan, columns.__getitem__)
+    trial = assembled(about_of(BARE, plan), columns.__getitem__)
     assert trial.patients["best_response"].tolist() == ["PR", "NE", "PD"]
     assert trial.patients["resistance_class"].tolist()[1] == "not_determinable"
     assert trial.manifest["failed_solves"] == {"a": 1}

@@ -217,32 +217,41 @@ def simulate(
     seed: shell.Seed = 1,
     pharmacokinetics: shell.Kinetics = "drawn",
     conduct: shell.Conduct = "natural",
+    chunk: shell.Chunk = None,
+    workers: shell.Workers = None,
+    scheduler: shell.Scheduler = None,
     overwrite: shell.Overwrite = False,
 ) -> None:
     """Simulate a trial: the same virtual patients in every arm.
 
-    Arms: "A", "A + B from day 42", "A until progression", "A then B", "A then A + B".
+    Arms: "A", "A + B from day 42", "A until progression", "A then B", "A then A + B". An
+    interrupted run goes on where it was.
     """
     if (run is None) == (model is None):
         raise typer.BadParameter("give either RUN or --model NAME.", param_hint="'RUN'")
     startup.float64()
     import pdmodel as pdm
-    from pdmodel.simulate import simulate, write
-    from pdmodel.simulate.trial import TRIAL
+    from pdmodel.simulate.command import gathered, simulated
 
-    shell.free_folder(output, TRIAL, overwrite=overwrite)
     prior = pdm.Model(pdm.mechanism(model), (), pdm.residual(residual)) if model else None
     source = prior or startup.fitted(run or Path())
+    how = {"n": patients, "seed": seed, "until": until}
+    how |= {"pharmacokinetics": pharmacokinetics, "conduct": conduct}
+    where = {"chunk": chunk, "workers": workers, "scheduler": scheduler}
     with busy("Simulating"):
-        trial = simulate(
-            source, arm, n=patients, seed=seed, until=until, pharmacokinetics=pharmacokinetics,
-            conduct=conduct,
-        )  # fmt: skip
-    write(trial, output)
-    columns = ["arm", "endpoint", "estimate", "low", "high", "basis"]
-    measured = trial.summary.query("seen == 'measured'")
-    typer.echo(measured.to_string(index=False, columns=columns))
-    typer.echo("\n".join([*trial.assumptions, f"Written to {output}."]))
+        told = simulated(source, arm, output, overwrite=overwrite, **where, **how)
+    typer.echo("\n".join(told if chunk else gathered(output)))
+
+
+@app.command()
+def gather(trial: shell.TrialFolder) -> None:
+    """Make the tables of a trial of its chunks."""
+    from pdmodel.simulate.chunks import gather
+    from pdmodel.simulate.command import gathered
+
+    with busy("Gathering"):
+        gather(trial)
+    typer.echo("\n".join(gathered(trial)))
 
 
 @app.command()

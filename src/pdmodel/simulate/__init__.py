@@ -8,11 +8,10 @@ show (`pdmodel.simulate.arms`); a conduct says which scans are made (`pdmodel.si
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from pdmodel.data.cohort import SIZE_KINDS
@@ -21,8 +20,8 @@ from pdmodel.fit import Fit
 from pdmodel.model import Model
 from pdmodel.simulate.arms import Arm, common_model, read_arms, visit_days
 from pdmodel.simulate.conduct import CONDUCTS, Conduct, chances, conduct_named
-from pdmodel.simulate.plan import Plan, block
-from pdmodel.simulate.trial import Joined, Trial, people, summarized, write
+from pdmodel.simulate.plan import Plan, block, block_size
+from pdmodel.simulate.trial import About, Trial, assembled, write
 from pdmodel.simulate.virtual import Population, population
 
 __all__ = ["Conduct", "Trial", "simulate", "write"]
@@ -115,7 +114,9 @@ def simulate(
         pharmacokinetics=pharmacokinetics, conduct=conduct,
     )  # fmt: skip
     parts = [block(plan, k) for k in range(plan.blocks)]
-    return assembled(source, plan, lambda name: np.concatenate([part[name] for part in parts]))
+    return assembled(
+        about_of(source, plan), lambda name: np.concatenate([part[name] for part in parts])
+    )
 
 
 def planned_trial(
@@ -151,29 +152,15 @@ def planned_trial(
         accuracy=source.manifest["options"]["accuracy"] if isinstance(source, Fit) else "draft",
         own_kinetics=pharmacokinetics == "drawn",
         float64=jnp.zeros(0).dtype == jnp.float64,
+        size=block_size(n),
     )
 
 
-def assembled(source: Fit | Model, plan: Plan, joined: Joined) -> Trial:
-    """Make a trial of the columns of all blocks."""
-    basis = {arm.name: _basis(plan.model, arm, plan.drawn) for arm in plan.arms}
-    summary, courses = summarized(plan, joined, plan.group, basis)
-    patients = pd.concat(people(plan, joined, plan.group), ignore_index=True)
-    told, about = assumptions(source, plan), manifest(source, plan, joined, basis)
-    arms = {arm.name: arm.text for arm in plan.arms}
-    return Trial(arms, patients, summary, courses, plan.drawn.unlearnt, told, about)
-
-
-def manifest(
-    source: Fit | Model, plan: Plan, joined: Joined, basis: Mapping[str, str]
-) -> dict[str, Any]:
-    """Give what `Trial.manifest` holds."""
+def about_of(source: Fit | Model, plan: Plan) -> About:
+    """Say what is known of a trial before it is simulated."""
     base = source.model if isinstance(source, Fit) else source
-    failed = {
-        arm.name: int(np.isnan(joined(f"{place}/latent/progression_day")).sum())
-        for place, arm in enumerate(plan.arms)
-    }
-    return {
+    basis = {arm.name: _basis(plan.model, arm, plan.drawn) for arm in plan.arms}
+    told = {
         "source": {
             "kind": "fit" if isinstance(source, Fit) else "model",
             "mechanism": base.mechanism.name,
@@ -182,9 +169,18 @@ def manifest(
         "n": plan.n, "seed": plan.seed, "draws": plan.drawn.draws,
         "visit_days": plan.day.tolist(),
         "pharmacokinetics": "drawn" if plan.own_kinetics else "typical",
-        "conduct": asdict(plan.conduct),
-        "failed_solves": failed, "basis": dict(basis),
+        "conduct": asdict(plan.conduct), "basis": basis,
     }  # fmt: skip
+    return About(
+        arms={arm.name: arm.text for arm in plan.arms},
+        parameters=tuple(q.name for q in plan.model.free),
+        lines=max(len(arm.lines) for arm in plan.arms),
+        day=plan.day,
+        basis=basis,
+        prior_driven=plan.drawn.unlearnt,
+        assumptions=assumptions(source, plan),
+        manifest=told,
+    )
 
 
 def _basis(model: Model, arm: Arm, drawn: Population) -> str:

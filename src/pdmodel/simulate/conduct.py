@@ -186,7 +186,7 @@ def death_day(conduct: Conduct, chance: Chances, log_size: np.ndarray) -> np.nda
     if not conduct.death:
         return np.full(len(log_size), np.inf)
     start = np.maximum(chance.day, 0.0)
-    relative = np.nan_to_num(log_size - log_size[:, :1])
+    relative = np.nan_to_num(log_size - log_size[:, :1], neginf=-50.0)
     hazard = conduct.death * np.exp(np.clip(conduct.death_power * relative, -50, 50))
     pieces = 0.5 * (hazard[:, 1:] + hazard[:, :-1]) * np.diff(start, axis=1)
     sums = np.concatenate([np.zeros((len(start), 1)), np.cumsum(pieces, axis=1)], axis=1)

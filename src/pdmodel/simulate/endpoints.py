@@ -109,7 +109,7 @@ def outcomes(day: np.ndarray, size: np.ndarray, followed: FollowUp | None = None
     with np.errstate(invalid="ignore"):
         change = 100 * (np.where(made, later, np.inf).min(1, initial=np.inf) / base[:, 0] - 1)
     return Outcomes(
-        best_response=np.select(holds, [-1, CR, PR, SD, PD], -1),
+        best_response=np.select(holds, np.array([-1, CR, PR, SD, PD], np.int8), np.int8(-1)),
         best_change=np.where(np.isfinite(change), change, np.nan),
         progression_day=progressed,
         resistance=classify_courses(*_as_made(day, judged, seen), RULE, reached),

@@ -22,6 +22,8 @@ from pdmodel.trajectory import TOGETHER
 
 SHOWN = 200
 """Virtual patients whose single courses are kept."""
+MOST = 1e30
+"""Percent of change; what is beyond has no place in single precision."""
 SEEN = ("measured", "latent")
 
 type Block = Mapping[str, np.ndarray]
@@ -46,6 +48,8 @@ class Plan:
         Whether each patient draws its own pharmacokinetics.
     float64 : bool
         Precision.
+    size : int
+        Patients of a block; the same of all blocks, so that one shape is compiled.
     """
 
     model: Model
@@ -58,22 +62,18 @@ class Plan:
     accuracy: Accuracy
     own_kinetics: bool
     float64: bool
-
-    @property
-    def size(self) -> int:
-        """Patients of a block; of all blocks, so that one shape is compiled."""
-        width = min(TOGETHER, self.n)
-        return width * min(ROWS, -(-self.n // width))
+    size: int
 
     @property
     def blocks(self) -> int:
         """Number of blocks."""
         return -(-self.n // self.size)
 
-    @property
-    def group(self) -> np.ndarray:
-        """Draw of the population of each patient, (n,)."""
-        return np.arange(self.n) % max(self.drawn.draws, 1)
+
+def block_size(n: int) -> int:
+    """Patients of a block for `n` in all."""
+    width = min(TOGETHER, n)
+    return width * min(ROWS, -(-n // width))
 
 
 def block(plan: Plan, number: int) -> Block:
@@ -96,7 +96,7 @@ def _block(plan: Plan, number: int) -> Block:
     for place, arm in enumerate(plan.arms):
         sizes = treated(plan.model, arm, people, plan.conduct, plan.seed, plan.accuracy)
         day, made = people.chance.day, ~people.chance.missed
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):  # lesions that are gone
             death = death_day(plan.conduct, people.chance, np.log(sizes.latent))
         progressed = progression_day(day, carried(sizes.measured, made), RULE)
         progressed = np.nan_to_num(progressed, nan=np.inf, posinf=np.inf)
@@ -116,7 +116,7 @@ def _judged(
     found = outcomes(day, size, followed if measured else None)._asdict()
     out = {f"{name}/{column}": x[:kept] for column, x in found.items()}
     looked = np.where(followed.seen, size, np.nan) if measured else size
-    change = 100 * (looked / size[:, :1] - 1)
+    change = np.minimum(100 * (looked / size[:, :1] - 1), MOST)
     return out | {
         f"{name}/change": change[:kept].astype(np.float32),
         f"{name}/size": looked[: min(kept, shown)],

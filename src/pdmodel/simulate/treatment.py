@@ -23,6 +23,8 @@ from pdmodel.trajectory import TOGETHER, trajectories
 RULE = RULES["sitc2020"]
 ROWS = 32
 """Rows of `TOGETHER` virtual patients that are solved at a time: 4096 patients."""
+LARGEST = 60.0
+"""Log size beyond which courses are cut: 1e26 mm, where floats of either precision still hold."""
 JUST_BEFORE = 1e-6
 """Days by which the doses of a line end before the next begins."""
 
@@ -156,7 +158,7 @@ def _solved(
     solved = trajectories(model, values, start, days, regimens[:width], accuracy, kinetics[:width])
     found = np.empty((len(who), day.shape[1]))
     found[order] = solved.log_size.reshape(-1, day.shape[1])
-    return found
+    return np.minimum(found, LARGEST)
 
 
 def _given(

@@ -1,7 +1,7 @@
 """A simulated trial: its tables and courses, and a folder of plain files that holds them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import xarray as xr
 from pdmodel.errors import RunError
 from pdmodel.run import RECORDED, checksum, whole
 from pdmodel.simulate.endpoints import Outcomes, rows
-from pdmodel.simulate.plan import SEEN, Plan
+from pdmodel.simulate.plan import SEEN
 from pdmodel.simulate.survival import kaplan_meier
 from pdmodel.tables import write_table
 
@@ -77,6 +77,39 @@ class Trial:
     manifest: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class About:
+    """What is known of a trial beside its columns; what `trial.json` tells.
+
+    Attributes
+    ----------
+    arms : mapping of str to str
+    parameters : tuple of str
+    lines : int
+        Lines of treatment of the arm that has most.
+    day : ndarray, shape (visits,)
+        Planned.
+    basis : mapping of str to str
+    prior_driven, assumptions : tuple of str
+    manifest : mapping of str to object
+        Without the numbers of failed solves.
+    """
+
+    arms: Mapping[str, str]
+    parameters: tuple[str, ...]
+    lines: int
+    day: np.ndarray
+    basis: Mapping[str, str]
+    prior_driven: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    manifest: Mapping[str, Any]
+
+    def group(self, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Draw of the population that each patient is of; all patients, or some."""
+        n = self.manifest["n"] - first if count is None else count
+        return np.arange(first, first + n) % max(self.manifest["draws"], 1)
+
+
 type Joined = Callable[[str], np.ndarray]
 """Gives a column of all patients, by its name in a `pdmodel.simulate.plan.Block`."""
 
@@ -86,55 +119,70 @@ def judged(joined: Joined, arm: int, seen: str) -> Outcomes:
     return Outcomes(*(joined(f"{arm}/{seen}/{name}") for name in Outcomes._fields))
 
 
-def people(plan: Plan, joined: Joined, group: np.ndarray) -> Iterator[pd.DataFrame]:
-    """Rows of the virtual patients, arm after arm; see `Trial.patients`.
+def people(about: About, joined: Joined, place: int, first: int = 0) -> pd.DataFrame:
+    """Rows of virtual patients in the arm at a place; see `Trial.patients`.
 
     Parameters
     ----------
-    plan : Plan
+    about : About
     joined : callable
-    group : ndarray of int, shape (patients,)
-        Which draw of the population each is of.
+    place, first : int
+        Of the arm, and number of the first of the patients.
     """
-    values = {q.name: joined(f"value/{q.name}") for q in plan.model.free}
-    for place, arm in enumerate(plan.arms):
-        who = {"arm": arm.name, "virtual_patient": np.arange(len(group)), "population_draw": group}
-        by = {seen: judged(joined, place, seen).columns() for seen in SEEN}
-        latent = {f"latent_{name}": by["latent"][name] for name in LATENT}
-        begun = joined(f"{place}/begun")
-        lines = {f"line_{k + 2}_day": begun[:, k] for k in range(begun.shape[1])}
-        yield pd.DataFrame(who | values | by["measured"] | latent | lines)
+    by = {seen: judged(joined, place, seen).columns() for seen in SEEN}
+    values = {name: joined(f"value/{name}") for name in about.parameters}
+    number = first + np.arange(len(by["latent"]["progression_day"]))
+    group = about.group(first, len(number))
+    who = {"arm": list(about.arms)[place], "virtual_patient": number, "population_draw": group}
+    latent = {f"latent_{name}": by["latent"][name] for name in LATENT}
+    begun = joined(f"{place}/begun")
+    never = np.full((len(number), about.lines - 1 - begun.shape[1]), np.inf)
+    begun = np.concatenate([begun, never], axis=1)
+    lines = {f"line_{k + 2}_day": begun[:, k] for k in range(begun.shape[1])}
+    return pd.DataFrame(who | values | by["measured"] | latent | lines)
 
 
-def summarized(
-    plan: Plan, joined: Joined, group: np.ndarray, basis: Mapping[str, str]
-) -> tuple[pd.DataFrame, xr.Dataset]:
+def summarized(about: About, joined: Joined) -> tuple[pd.DataFrame, xr.Dataset, dict[str, int]]:
     """Summary and courses of a trial.
 
     Parameters
     ----------
-    plan, joined, group
-        As for `people`.
-    basis : mapping of str to str
-        Of each arm.
+    about : About
+    joined : callable
 
     Returns
     -------
     summary : DataFrame
     courses : Dataset
+    failed : dict of str to int
+        Courses of each arm that could not be solved.
     """
-    summary, free = [], []
+    summary, free, failed = [], [], {}
     reference: dict[str, Outcomes] = {}
-    for place, arm in enumerate(plan.arms):
+    group = about.group()
+    for place, arm in enumerate(about.arms):
         for seen in SEEN:
             found = judged(joined, place, seen)
-            same = {"arm": arm.name, "seen": seen, "basis": basis[arm.name]}
+            same = {"arm": arm, "seen": seen, "basis": about.basis[arm]}
             before = reference.get(seen)
-            summary += [same | row for row in rows(plan.day, found, before, group)]
+            summary += [same | row for row in rows(about.day, found, before, group)]
             reference.setdefault(seen, found)
-            free.append(_free(plan.day, found))
+            free.append(_free(about.day, found))
+            failed[arm] = int(np.isnan(found.progression_day).sum())
     table = pd.DataFrame(summary).reindex(columns=list(COLUMNS))
-    return table, _courses(plan, joined, np.reshape(free, (len(plan.arms), len(SEEN), -1)))
+    curves = np.reshape(free, (len(about.arms), len(SEEN), -1))
+    return table, _courses(about, joined, curves), failed
+
+
+def assembled(about: About, joined: Joined) -> Trial:
+    """Make a trial of the columns of all patients."""
+    summary, courses, failed = summarized(about, joined)
+    tables = [people(about, joined, place) for place in range(len(about.arms))]
+    patients, told = pd.concat(tables, ignore_index=True), dict(about.manifest)
+    return Trial(
+        about.arms, patients, summary, courses, about.prior_driven, about.assumptions,
+        told | {"failed_solves": failed},
+    )  # fmt: skip
 
 
 def write(trial: Trial, folder: Path | str) -> Path:
@@ -163,16 +211,7 @@ def write(trial: Trial, folder: Path | str) -> Path:
         write_table(trial.patients, folder / PATIENTS)
         write_table(trial.summary, folder / SUMMARY)
         whole(folder / COURSES, bytes(trial.courses.to_netcdf(None, engine="h5netcdf")))
-        about = {
-            "arms": dict(trial.arms),
-            "prior_driven": trial.prior_driven,
-            "assumptions": trial.assumptions,
-            **trial.manifest,
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {name: version(name) for name in RECORDED},
-            "sha256": {n: checksum(folder / n) for n in (PATIENTS, SUMMARY, COURSES)},
-        }
-        whole(folder / TRIAL, json.dumps(about, indent=1).encode())
+        write_about(trial, folder)
     except OSError as problem:
         raise RunError(
             f"The trial could not be written to {folder}: {problem.strerror or problem}. "
@@ -181,14 +220,28 @@ def write(trial: Trial, folder: Path | str) -> Path:
     return folder
 
 
-def _courses(plan: Plan, joined: Joined, free: np.ndarray) -> xr.Dataset:
-    places = range(len(plan.arms))
+def write_about(trial: Trial, folder: Path) -> None:
+    """Write trial.json, with the checksums of the other files; last, so that it marks the end."""
+    about = {
+        "arms": dict(trial.arms),
+        "prior_driven": trial.prior_driven,
+        "assumptions": trial.assumptions,
+        **trial.manifest,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in RECORDED},
+        "sha256": {n: checksum(folder / n) for n in (PATIENTS, SUMMARY, COURSES)},
+    }
+    whole(folder / TRIAL, json.dumps(about, indent=1).encode())
+
+
+def _courses(about: About, joined: Joined, free: np.ndarray) -> xr.Dataset:
+    places = range(len(about.arms))
     change = [[_quantiles(joined(f"{k}/{seen}/change")) for seen in SEEN] for k in places]
     single = np.array([[joined(f"{k}/{seen}/size") for seen in SEEN] for k in places])
-    about = {"unit": "%", "about": "change of size from baseline, quantiles over patients"}
+    percent = {"unit": "%", "about": "change of size from baseline, quantiles over patients"}
     share = {"unit": "1", "about": "share of virtual patients free of progression after the visit"}
     variables = {
-        "change_percent": (("arm", "seen", "quantile", "day"), np.array(change), about),
+        "change_percent": (("arm", "seen", "quantile", "day"), np.array(change), percent),
         "progression_free": (("arm", "seen", "day"), free, share),
         "size_mm": (
             ("arm", "seen", "virtual_patient", "day"), single,
@@ -196,11 +249,11 @@ def _courses(plan: Plan, joined: Joined, free: np.ndarray) -> xr.Dataset:
         ),
     }  # fmt: skip
     coords = {
-        "arm": [arm.name for arm in plan.arms],
+        "arm": list(about.arms),
         "seen": list(SEEN),
         "quantile": list(QUANTILES),
         "virtual_patient": np.arange(single.shape[2]),
-        "day": ("day", plan.day, {"unit": "day", "about": "planned days from the first dose"}),
+        "day": ("day", about.day, {"unit": "day", "about": "planned days from the first dose"}),
     }
     return xr.Dataset(variables, coords)
 
