@@ -255,6 +255,33 @@ def gather(trial: shell.TrialFolder) -> None:
 
 
 @app.command()
+def rescue(
+    run: shell.Run,
+    output: shell.Table,
+    add_on: Annotated[list[str], typer.Option(help="What might be added; repeat for more.")],
+    after: Annotated[str, typer.Option(help="Days from the last scan to begin.")] = "0,42,84",
+    until: Annotated[float, typer.Option(min=42, help="Days to follow from then.")] = 365.0,
+    patient: shell.Patients = None,
+    draws: shell.Draws = 200,
+    seed: shell.Seed = 1,
+    hide_ids: shell.HideIds = False,
+    overwrite: shell.Overwrite = False,
+) -> None:
+    """Rank add-ons for each patient who resists: which, from which day."""
+    shell.free(output, (".csv",), overwrite=overwrite)
+    wanted = asked.days_listed(after, None)
+    fitted = startup.fitted(run)
+    from pdmodel.simulate.rescue import rescue, told
+    from pdmodel.tables import write_table
+
+    how = {"patients": patient or None, "draws": draws, "seed": seed}
+    with busy("Comparing add-ons"):
+        table = rescue(fitted, add_on, after=wanted, horizon=until, **how)
+    write_table(table, output, hide_ids=hide_ids)
+    typer.echo("\n".join([*told(table), f"Written to {output}."]))
+
+
+@app.command()
 def plot(
     run: shell.Run,
     kind: shell.Kind,
