@@ -1,5 +1,7 @@
 """What comes with the package: every drug, mechanism and curve, found by name and complete."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from pdmodel.errors import ModelError
 from pdmodel.library import drug, labelled, mechanism, names
 from pdmodel.mechanism import Mechanism
 from pdmodel.model import Model
+from pdmodel.parameter import Parameter
 from pdmodel.residuals import RESIDUALS, residual
 
 DRUGS, MECHANISMS = names("drug"), names("mechanism")
@@ -18,7 +21,7 @@ DRUGS, MECHANISMS = names("drug"), names("mechanism")
 
 def test_names_are_listed():
     assert {"atezolizumab", "ipilimumab", "nivolumab", "pembrolizumab"} <= set(DRUGS)
-    assert {"exhaustion", "stein_fojo"} <= set(MECHANISMS)
+    assert {"exhaustion", "stein_fojo", "claret_bruno", "gsf"} <= set(MECHANISMS)
     assert list(DRUGS) == sorted(DRUGS)
 
 
@@ -67,6 +70,34 @@ def test_every_mechanism_is_complete(name):
     assert float(one.log_size(s, p)) == pytest.approx(np.log(p["baseline"]))
     change = jax.tree.leaves(one.rate(jnp.asarray(1.0), s, p, a))
     assert np.isfinite(change).all()
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_what_is_declared_as_the_anchor_shifts_the_log_size_and_nothing_else(name):
+    one, rng = mechanism(name), np.random.default_rng(2)
+    assert one.anchor == "baseline"
+    p = {q.name: jnp.asarray(q.natural(q.centre + 0.3 * rng.normal())) for q in one.parameters}
+    far = p | {one.anchor: 7.0 * p[one.anchor]}
+    s = {state: jnp.asarray(rng.uniform(0.2, 1.5)) for state in one.states}
+    a = {action: jnp.asarray(rng.uniform()) for action in one.answers_to}
+    assert one.initial(far) == one.initial(p)
+    for day in (-10.0, 0.0, 100.0):
+        assert one.rate(jnp.asarray(day), s, far, a) == one.rate(jnp.asarray(day), s, p, a)
+    shift = float(one.log_size(s, far) - one.log_size(s, p))
+    assert shift == pytest.approx(np.log(7.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("anchor", ["first", "plateau"])
+def test_an_anchor_must_be_a_parameter_on_a_log_scale(anchor):
+    one = mechanism("gompertz")
+    share = Parameter("plateau", "1", 0.5, "x", transform="logit", source="assumption: a test")
+    rest = tuple(q for q in one.parameters if q.name != "plateau")
+    with pytest.raises(
+        ModelError,
+        match=rf"'gompertz' declares the anchor '{anchor}', which is none of its parameters with "
+        r"transform 'log'; those are \['approach', 'baseline'\]\.",
+    ):
+        replace(one, parameters=(*rest, share), anchor=anchor)
 
 
 @pytest.mark.parametrize("error", RESIDUALS)

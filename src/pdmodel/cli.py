@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pdmodel import asked, published, shell, startup
-from pdmodel.errors import DataError, OptionError
+from pdmodel.errors import DataError, ModelError, OptionError
 from pdmodel.progress import busy, shown
 from pdmodel.writing import writing
 
@@ -66,6 +66,19 @@ def check(
 
 
 @app.command()
+def check_model(file: shell.OwnFile) -> None:
+    """Check a mechanism or drug of your own; exit 1 if it is unfit."""
+    startup.float64()
+    from pdmodel.contract import told
+
+    with busy("Checking"):
+        lines, usable = told(file)
+    typer.echo("\n".join(lines))
+    if not usable:
+        raise ModelError("it cannot be used as it is; mend the errors listed.")
+
+
+@app.command()
 def response(
     sizes: shell.Sizes, output: shell.Table, patients: shell.PatientTable = None,
     doses: shell.Doses = None, regimen: shell.Regimens = None, layout: shell.Layout = "long",
@@ -88,11 +101,8 @@ def fit(
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
     size_kind: shell.SizeKind = None, unit: shell.Units = None,
     evaluator: shell.Evaluator = None, drug: shell.Drugs = None, dv: shell.Observed = None,
-    model: Annotated[str, typer.Option(help="Mechanism or curve, by name.")] = "exhaustion",
-    residual: shell.Residual = "student_t",
-    pooling: shell.Pooling = "partial",
-    method: shell.Method = "nuts",
-    seed: shell.Seed = 1,
+    model: shell.Mechanism = "exhaustion", residual: shell.Residual = "student_t",
+    pooling: shell.Pooling = "partial", method: shell.Method = "nuts", seed: shell.Seed = 1,
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
     draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
@@ -151,16 +161,11 @@ def diagnose(run: shell.Run, as_json: shell.AsJson = False) -> None:
 
 @app.command()
 def classify(
-    run: shell.Run,
-    output: shell.Table,
-    rule: shell.Rule = "sitc2020",
-    horizon: shell.Horizon = None,
-    certainty: shell.Certainty = 0.8,
-    draws: shell.Draws = 1000,
-    seed: shell.Seed = 1,
-    hide_ids: shell.HideIds = False,
-    overwrite: shell.Overwrite = False,
-) -> None:
+    run: shell.Run, output: shell.Table, rule: shell.Rule = "sitc2020",
+    horizon: shell.Horizon = None, certainty: shell.Certainty = 0.8,
+    draws: shell.Draws = 1000, seed: shell.Seed = 1,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
     """Label each patient: how it resists, if it does.
 
     Labels are primary, acquired, early loss, durable, not determinable and undecided.
@@ -191,7 +196,7 @@ def predict(
     hide_ids: shell.HideIds = False,
     overwrite: shell.Overwrite = False,
 ) -> None:
-    """Predict sizes of the fit's patients, as a scan would give them."""
+    """Predict sizes of the fit's patients, as scans give them."""
     wanted = asked.days_listed(days, until)
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = startup.fitted(run)
@@ -283,12 +288,10 @@ def rescue(
 
 @app.command()
 def plot(
-    run: shell.Run,
-    kind: shell.Kind,
-    output: shell.Picture = None,
+    run: shell.Run, kind: shell.Kind, output: shell.Picture = None,
     patient: Annotated[str | None, typer.Option(help="Whom to draw.")] = None,
     overwrite: shell.Overwrite = False,
-) -> None:
+) -> None:  # fmt: skip
     """Draw a plot, into the folder of the run if no file is named."""
     if output is not None:
         shell.free(output, PICTURES, overwrite=overwrite)

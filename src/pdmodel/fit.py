@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from pdmodel.by_nodes import by_nodes
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
 from pdmodel.design import alone, by_population, together
@@ -165,9 +166,8 @@ def fit(
         evidence, accuracy=accuracy, drawn=seed if pharmacokinetics == "drawn" else None
     )
     data = layout(model, cohort)
-    if pooling == "partial" and not integrable(model):
-        method = "nuts-joint"
-    by_method = {"nuts": by_population, "nuts-joint": together}
+    over_levels = integrable(model) and not model.residual.carried
+    by_method = {"nuts": by_population if over_levels else by_nodes, "nuts-joint": together}
     design = partial(alone, each=layout) if pooling == "none" else by_method[method]
     drawn, values, figures = design(model, cohort, data, seed, settings, report)
     sampled = time.perf_counter()

@@ -1,7 +1,6 @@
 """Solving patients' nodes over levels of what they share, once, for `pdmodel.marginal`."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ from pdmodel.likelihood import Evidence
 from pdmodel.look import Look, climbed, log_normal, positions
 from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
-from pdmodel.nodes import Nodes, Weighed, refined
+from pdmodel.nodes import Nodes, Weighed, kept, refined
 from pdmodel.nuts import side_by_side
 
 RAW, KEPT = 4096, 96
@@ -120,24 +119,6 @@ def _log_prior(model: Model, look: Look) -> Array:
     return total
 
 
-@partial(jax.jit, static_argnums=3)
-def _kept(key: Array, nodes: Nodes, target: Array, count: int) -> Nodes:
-    """Keep some nodes in proportion to weight; the density they stand for is then the target's."""
-    raw = len(target)
-    log_weight = target - nodes.log_drawn
-    total = logsumexp(log_weight, axis=0) - jnp.log(raw)
-    # in the order of the last effect, even steps through the weights spread the chosen out
-    order = jnp.argsort(nodes.effects[..., -1], axis=0)
-    ladder = jnp.cumsum(jnp.take_along_axis(jax.nn.softmax(log_weight, axis=0), order, 0), axis=0)
-    steps = (jax.random.uniform(key) + jnp.arange(count)) / count
-    rank = jax.vmap(lambda column: jnp.searchsorted(column, steps), 1, 1)(ladder)
-    kept = jnp.take_along_axis(order, jnp.minimum(rank, raw - 1), axis=0)
-    return Nodes(
-        jnp.take_along_axis(nodes.effects, kept[..., None], axis=0),
-        jnp.take_along_axis(target, kept, axis=0) - total,
-    )
-
-
 def _laid(
     model: Model, data: Evidence, looks: list[Look], nodes: list[Nodes], levels: Array,
     centre: Array, half: Array,
@@ -224,15 +205,15 @@ def tabulated(
     levels, looks = region(model, data, look, key, tick)
     middle = looks[len(looks) // 2]
 
-    def kept(k: int) -> tuple[Look, Nodes]:
+    def stored(k: int) -> tuple[Look, Nodes]:
         nodes, height, found = refined(model, data, looks[k], key, RAW, 1)
         target = height + log_normal(nodes.effects, found.centre, WIDENED * found.sd)
-        chosen = _kept(key, nodes, target, KEPT)
+        chosen = kept(key, nodes, target, KEPT)
         even = jnp.full(chosen.log_drawn.shape, 1.0 / KEPT)
         tick()
         return found._replace(nodes=chosen.effects, weight=even), chosen
 
-    looks, nodes = map(list, zip(*side_by_side(kept, len(looks)), strict=True))
+    looks, nodes = map(list, zip(*side_by_side(stored, len(looks)), strict=True))
     mode, half, tries = positions(model, middle), jnp.full(len(split(model)[1]), FIRST), 0
     while True:
         centre = _on_residual(model, mode)

@@ -68,6 +68,15 @@ class Mechanism:
         Declares a structure that allows a faster solution; the same equations as `rate`.
     source : str
         DOI or reason for the equations.
+    anchor : str, optional
+        Parameter, on a log scale, that merely shifts the log size: `log_size` is its log plus
+        what does not depend on it, and neither do `initial` and `rate`. The first size can then
+        be integrated out exactly. `pdmodel.contract` finds a false declaration.
+
+    Raises
+    ------
+    ModelError
+        If it answers to what is no action, or its anchor is no parameter of its own on a log scale.
     """
 
     name: str
@@ -81,10 +90,18 @@ class Mechanism:
     source: str
     positive: tuple[str, ...] = ()
     linear: LinearPair | None = None
+    anchor: str | None = None
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.answers_to) - set(VOCABULARY)):
             raise ModelError(
                 f"Mechanism {self.name!r} answers to {unknown}, which are not actions; "
                 f"known are {sorted(VOCABULARY)}."
+            )
+        scales = {q.name: q.transform for q in self.parameters}
+        if self.anchor is not None and scales.get(self.anchor) != "log":
+            raise ModelError(
+                f"Mechanism {self.name!r} declares the anchor {self.anchor!r}, which is none of "
+                "its parameters with transform 'log'; those are "
+                f"{sorted(name for name, scale in scales.items() if scale == 'log')}."
             )

@@ -7,7 +7,7 @@ separate modes are followed as they are.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -49,14 +49,34 @@ class Nodes(NamedTuple):
     log_drawn: Array
 
 
+class Around(Protocol):
+    """What nodes are drawn around: weighted nodes, their moments, and a population.
+
+    Shapes as in `pdmodel.look.Look`; `centre` and `sd` may also have patients first.
+    """
+
+    @property
+    def centre(self) -> Array: ...  # noqa: D102
+    @property
+    def sd(self) -> Array: ...  # noqa: D102
+    @property
+    def mean(self) -> Array: ...  # noqa: D102
+    @property
+    def covariance(self) -> Array: ...  # noqa: D102
+    @property
+    def nodes(self) -> Array: ...  # noqa: D102
+    @property
+    def weight(self) -> Array: ...  # noqa: D102
+
+
 @partial(jax.jit, static_argnums=2)
-def drawn_nodes(key: Array, look: Look, count: int) -> Nodes:
+def drawn_nodes(key: Array, look: Around, count: int) -> Nodes:
     """Draw nodes from a mixture of kernels around those of `look`, and from its population.
 
     Parameters
     ----------
     key : Array
-    look : Look
+    look : Around
     count : int
         Nodes to draw for each patient: in even numbers from each part of the mixture.
 
@@ -98,6 +118,27 @@ def resampled(key: Array, effects: Array, weight: Array, count: int) -> Array:
     rank = jax.vmap(jnp.searchsorted, (1, 1), 1)(jnp.cumsum(weight, axis=0), ladder)
     rank = jnp.minimum(rank, weight.shape[0] - 1)
     return jnp.take_along_axis(effects, rank[..., None], axis=0)
+
+
+@partial(jax.jit, static_argnums=3)
+def kept(key: Array, nodes: Nodes, target: Array, count: int) -> Nodes:
+    """Keep some nodes in proportion to weight; the density they stand for is then the target's.
+
+    In the order of the last effect even steps through the weights, from a place of the patient's
+    own, spread the chosen out; one place for all would shift all patients together.
+    """
+    raw, patients = target.shape
+    log_weight = target - nodes.log_drawn
+    total = logsumexp(log_weight, axis=0) - jnp.log(raw)
+    order = jnp.argsort(nodes.effects[..., -1], axis=0)
+    ladder = jnp.cumsum(jnp.take_along_axis(jax.nn.softmax(log_weight, axis=0), order, 0), axis=0)
+    steps = (jax.random.uniform(key, (1, patients)) + jnp.arange(count)[:, None]) / count
+    rank = jax.vmap(jnp.searchsorted, (1, 1), 1)(ladder, steps)
+    which = jnp.take_along_axis(order, jnp.minimum(rank, raw - 1), axis=0)
+    return Nodes(
+        jnp.take_along_axis(nodes.effects, which[..., None], axis=0),
+        jnp.take_along_axis(target, which, axis=0) - total,
+    )
 
 
 class Weighed(NamedTuple):

@@ -10,6 +10,8 @@ from pdmodel.parameter import Parameter, Values
 
 SMALLEST_MM = 5.0
 """RECIST 1.1 records a lesion too small to measure as 5 mm (doi:10.1016/j.ejca.2008.10.026)."""
+ROUNDED_MM = 0.5
+"""Half of the millimetre to which sizes are rounded."""
 
 
 class Scans(NamedTuple):
@@ -37,6 +39,23 @@ class Drawn(NamedTuple):
     measured: Array
 
 
+class Start(NamedTuple):
+    """How a residual deals with a first size that is normal on the log scale, not known.
+
+    Attributes
+    ----------
+    log_density : callable
+        ``(expected log size (visits,), Scans, values, sd) -> (visits,)``, as that of `Residual`,
+        the first size integrated out: normal around the first expected one.
+    draw : callable
+        ``(key, expected log size (visits,), Scans, visible (visits,), values, sd) -> number``: one
+        draw of the first log size given all scans.
+    """
+
+    log_density: Callable[[Array, Scans, Values, Array], Array]
+    draw: Callable[[Array, Array, Scans, Array, Values, Array], Array]
+
+
 @dataclass(frozen=True)
 class Residual:
     """What lies between the course of the mechanism and the numbers in a table.
@@ -59,9 +78,17 @@ class Residual:
         rise. Where none is visible, from the first scan's day on, with nothing known.
     read : callable
         ``(key, latent log size (days,), values) -> (days,)`` sizes in mm as `Drawn.measured`.
+    predictive : callable
+        ``(key, expected log size (visits + days,), Scans, visible (visits,), ahead (Scans of
+        shape (days,), later and rising), values) -> (days,)`` log probability of each scan ahead,
+        by itself, given those that are visible: of its bin of 1 mm, or of "at or below the limit",
+        which goes up to half a mm above it. Where a scan is not the next one, of one drawn path
+        to it: the mean over keys of the probabilities is that of the scan.
     carried : bool
         Whether deviations last from one scan to the next, so that what is to come depends on the
         scans by more than the values.
+    start : Start, optional
+        Lets inference integrate the first size out, where a mechanism names its anchor.
     """
 
     name: str
@@ -70,4 +97,6 @@ class Residual:
     log_density: Callable[[Array, Scans, Values], Array]
     draw: Callable[[Array, Array, Scans, Array, Array, Values], Drawn]
     read: Callable[[Array, Array, Values], Array]
+    predictive: Callable[[Array, Array, Scans, Array, Scans, Values], Array]
     carried: bool = False
+    start: Start | None = None

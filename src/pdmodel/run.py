@@ -23,7 +23,7 @@ from pdmodel.data import Assessment, Cohort, CovariateNote, Note, Patient, Readi
 from pdmodel.dosing import Regimen, parse_schedule
 from pdmodel.errors import PdmodelError, RunError
 from pdmodel.fit import Fit
-from pdmodel.library import drug, mechanism
+from pdmodel.library import drug, mechanism, own_files, reopen
 from pdmodel.model import Model
 from pdmodel.residuals import residual
 
@@ -103,6 +103,7 @@ def load(folder: Path | str) -> Fit:
     cohort = _understood(folder / COHORT, _cohort_in)
     tree = _understood(folder / POSTERIOR, _tree_in)
     parts = manifest["model"]
+    reopen(parts.get("files", {}))
     model = Model(
         mechanism(parts["mechanism"]),
         tuple(drug(name).using(population) for name, population in parts["drugs"].items()),
@@ -209,6 +210,9 @@ def _model_out(model: Model) -> dict[str, Any]:
         "mechanism": model.mechanism.name,
         "drugs": {one.name: one.population().name for one in model.drugs},
         "residual": model.residual.name,
+        "files": own_files(
+            {"mechanism": [model.mechanism.name], "drug": [one.name for one in model.drugs]}
+        ),
     }
 
 

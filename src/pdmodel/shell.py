@@ -196,6 +196,8 @@ Kind = Annotated[
 ]
 Published = Annotated[Literal["laleh2022"], typer.Argument(metavar="NAME", help="Which sizes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Mechanism = Annotated[str, typer.Option(help="Mechanism or curve by name, or a file mine.py.")]
+OwnFile = Annotated[Path, typer.Argument(metavar="FILE", help="mine.py, which is run.")]
 Residual = Annotated[str, typer.Option(help="How sizes scatter, by name.")]
 
 

@@ -63,4 +63,5 @@ MECHANISM = Mechanism(
     log_size=log_size,
     states={"log_ratio": "log of the size relative to the first scan"},
     source="PMC3313464",
+    anchor="baseline",
 )

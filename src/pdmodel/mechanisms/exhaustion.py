@@ -208,6 +208,7 @@ MECHANISM = Mechanism(
         "effector": "effector T cells relative to before treatment",
         "exhausted": "exhausted T cells relative to effector cells before treatment",
     },
+    anchor="baseline",
     positive=("effector", "exhausted"),
     linear=LinearPair(("effector", "exhausted"), matrix, inflow, flow),
     source="reduction of doi:10.1007/BF02460644 and doi:10.1038/s41540-024-00336-6 to what sizes "

@@ -1,28 +1,32 @@
 """The filter of the walk: what is known of a lesion after each scan.
 
 That is one normal beside the probability that the lesion is gone, with the exact mean and
-variance under the normal before.
+variance under the normal before: of the log size alone, or of log size and slope together.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.special import erfc, logit
+from jax.scipy.special import logit
 
 from pdmodel.parameter import Values
-from pdmodel.residual import SMALLEST_MM, Scans
+from pdmodel.residual import ROUNDED_MM, SMALLEST_MM, Scans
+from pdmodel.residuals.cut import FAR, ROOT_2PI, between, cut
+from pdmodel.residuals.slope import Slope, known_after, ride
 
 STEP_DAYS = 42.0
 """Days between scans to which the volatility refers."""
 USUAL = 0.08
 """Volatility at which a lesion is unchanged with the probability `unchanged`."""
-ROUNDED_MM = 0.5
-"""Half of the millimetre to which sizes are rounded."""
 LEAST = 1e-30
 """Least probability of a scan."""
-FAR = 30.0
+LEAST_VARIANCE = 1e-10
+"""Of a log size."""
+KINDS = 4
+"""Of steps: quiet, usual, wide, jump."""
 
 
 class Known(NamedTuple):
@@ -31,6 +35,8 @@ class Known(NamedTuple):
     gone: Array
     mean: Array
     variance: Array
+    slope: Slope | None = None
+    """Where the lesion has one."""
 
 
 class Steps(NamedTuple):
@@ -95,69 +101,49 @@ def reader_variance(log_size: Array, p: Values) -> Array:
     return p["reader_share"] ** 2 + (p["reader_mm"] / size) ** 2
 
 
-def between(low: Array, high: Array) -> Array:
-    """Probability of a standard normal between two numbers, with small ones kept exact."""
-    flip = low + high > 0.0
-    low, high = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
-    root = jnp.sqrt(0.5)
-    return 0.5 * (erfc(-root * high) - erfc(-root * low))
-
-
-def _bell(z: Array) -> Array:
-    return jnp.exp(-0.5 * z**2) * 0.3989422804014327
-
-
-def _cut(
-    mean: Array, prior: Array, noise: Array, reading: Reading, origin: Array
-) -> tuple[Array, Array, Array]:
-    """Probability of an interval, and moments about `origin` of L within it, not normalised."""
-    total = jnp.sqrt(prior + noise)
-    low, high = (reading.lower - mean) / total, (reading.upper - mean) / total
-    low, high = jnp.clip(low, -FAR, FAR), jnp.clip(high, -FAR, FAR)
-    inside = between(low, high)
-    at_low, at_high = _bell(low), _bell(high)
-    gain = prior / (prior + noise)
-    away = mean - origin
-    first = gain * total * (at_low - at_high)
-    second = prior * (1.0 - gain) * inside
-    second += (gain * total) ** 2 * (inside - (high * at_high - low * at_low))
-    return inside, away * inside + first, away**2 * inside + 2.0 * away * first + second
-
-
 def updated(
     known: Known, drift: Array, days: Array, reading: Reading, p: Values
 ) -> tuple[Known, Array]:
     """Go on to the next scan: what is known after it, and its log probability before it."""
-    go, origin = steps(days, p), known.mean + drift
-    noise = reader_variance(origin, p)
-    alive, pv = 1.0 - known.gone, vanishing(known.mean, p)
-    moved = alive * (1.0 - pv) * (1.0 - go.unchanged) * go.weight
-    cut = _cut(origin + go.shift, known.variance + go.sd**2, noise, reading, origin)
-    inside, first, second = (jnp.sum(moved * part) for part in cut)
-    still = alive * (1.0 - pv) * go.unchanged * reading.same
-    inside, first = inside + still, first - still * drift
-    second = second + still * (drift**2 + known.variance)
-    back = known.gone * (1.0 - go.stay)
+    go, origin, variance = steps(days, p), known.mean + drift, known.variance
+    slope = None if known.slope is None else ride(known.slope, days, p)
+    if slope is not None:
+        origin, variance = origin + slope.shift, variance + slope.variance
+    noise, pv = reader_variance(origin, p), vanishing(known.mean, p)
+    lower, upper = reading.lower - origin, reading.upper - origin
+    here = (1.0 - known.gone) * (1.0 - pv)
+    moves = here * (1.0 - go.unchanged)
+    moved = [
+        cut(moves * go.weight[k], go.shift[k], variance + go.sd[k] ** 2, noise, lower, upper)
+        for k in range(KINDS)
+    ]
     where = jnp.log(p["comeback_size"])
-    fresh = _cut(where, p["comeback_sd"] ** 2, reader_variance(where, p), reading, origin)
-    inside, first, second = (
-        x + back * part for x, part in zip((inside, first, second), fresh, strict=True)
-    )
-    gone = (alive * pv + known.gone * go.stay) * reading.censored
-    total = inside + gone
-    safe = jnp.maximum(inside, LEAST)
+    back = cut(
+        known.gone * (1.0 - go.stay), where - origin, p["comeback_sd"] ** 2,
+        reader_variance(where, p), lower, upper,
+    )  # fmt: skip
+    still, by = here * go.unchanged * reading.same, known.mean - origin
+    inside, first, second = still, still * by, still * (by**2 + known.variance)
+    for part in (*moved, back):
+        inside += part.weight * part.inside
+        first += part.weight * part.first
+        second += part.weight * part.second
+    gone = ((1.0 - known.gone) * pv + known.gone * go.stay) * reading.censored
+    total, safe = inside + gone, jnp.maximum(inside, LEAST)
     mean = first / safe
-    after = Known(
-        gone / jnp.maximum(total, LEAST),
-        origin + mean,
-        jnp.maximum(second / safe - mean**2, 1e-10),
-    )
+    left = jnp.maximum(second / safe - mean**2, LEAST_VARIANCE)
+    if known.slope is not None and slope is not None:
+        learnt = known_after(known.slope, slope, moved, still, back, first, safe, left, p)
+    else:
+        learnt = None
+    after = Known(gone / jnp.maximum(total, LEAST), origin + mean, left, learnt)
     return after, jnp.log(jnp.maximum(total, LEAST))
 
 
-def begun(expected: Array) -> Known:
-    """What is known before the first scan is read: the size is the expected one."""
-    return Known(jnp.zeros_like(expected), expected, jnp.zeros_like(expected) + 1e-10)
+def begun(expected: Array, slope: Slope | None = None) -> Known:
+    """Give what is known before the first scan is read: the size is the expected one."""
+    zero = jnp.zeros_like(expected)
+    return Known(zero, expected, zero + LEAST_VARIANCE, slope)
 
 
 def first_probability(expected: Array, reading: Reading, p: Values) -> Array:
@@ -165,24 +151,55 @@ def first_probability(expected: Array, reading: Reading, p: Values) -> Array:
     sd = jnp.sqrt(reader_variance(expected, p))
     low, high = (reading.lower - expected) / sd, (reading.upper - expected) / sd
     # as a density where the interval is far away, whose probability would be lost
-    inside = between(jnp.clip(low, -FAR, FAR), jnp.clip(high, -FAR, FAR))
+    inside = between(low, high)
     middle = jnp.clip(expected, reading.lower, reading.upper)
     z = (middle - expected) / sd
     width = jnp.minimum(reading.upper - reading.lower, sd)
-    far = -0.5 * z**2 + jnp.log(0.3989422804014327 * width / sd)
+    far = -0.5 * z**2 + jnp.log(width / (sd * ROOT_2PI))
     return jnp.where(inside > LEAST, jnp.log(jnp.maximum(inside, LEAST)), far)
 
 
-def filtered(expected: Array, scans: Scans, visible: Array, p: Values) -> tuple[Known, Array]:
+def first_read(
+    expected: Array, spread: Array, reading: Reading, log_size: Array, p: Values
+) -> tuple[Known, Array]:
+    """Read the first scan when the size before it is normal on the log scale.
+
+    Returns
+    -------
+    Known
+        After the scan.
+    Array
+        Log probability of the scan.
+    """
+    noise = reader_variance(log_size, p)
+    lower, upper = reading.lower - expected, reading.upper - expected
+    part = cut(jnp.ones_like(expected), jnp.zeros_like(expected), spread**2, noise, lower, upper)
+    safe = jnp.maximum(part.inside, LEAST)
+    mean = part.first / safe
+    left = jnp.maximum(part.second / safe - mean**2, LEAST_VARIANCE)
+    return Known(jnp.zeros_like(mean), expected + mean, left), jnp.log(safe)
+
+
+def filtered(
+    expected: Array, scans: Scans, visible: Array, p: Values,
+    slope: Slope | None = None, spread: Array | None = None,
+) -> tuple[Known, Array]:  # fmt: skip
     """Run the filter: what is known after each scan, and log probabilities, visits first.
 
-    Scans that are not visible change nothing, and have a log probability of 0.
+    Scans that are not visible change nothing, and have a log probability of 0. Where the lesion
+    has a slope, `slope` is what is known of it before the first scan. With a `spread` the first
+    size is not the expected one but normal around it on the log scale.
     """
     reading = readings(scans)
     first = jax.tree.map(lambda x: x[0], reading)
-    known = begun(expected[0])
-    start = jnp.where(visible[0], first_probability(expected[0], first, p), 0.0)
+    known, start = begun(expected[0], slope), first_probability(expected[0], first, p)
+    if spread is not None:
+        known, start = first_read(expected[0], spread, first, scans.log_size[0], p)
+        known = known._replace(slope=slope)
+    start = jnp.where(visible[0], start, 0.0)
 
+    # computing a step anew on the way back is faster than keeping what it came from
+    @partial(jax.checkpoint, prevent_cse=False)
     def step(known: Known, at: tuple) -> tuple[Known, tuple[Known, Array]]:
         drift, days, reading, seen = at
         after, log_probability = updated(known, drift, days, reading, p)

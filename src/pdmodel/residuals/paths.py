@@ -8,33 +8,25 @@ from jax import Array, lax
 
 from pdmodel.parameter import Values
 from pdmodel.residual import Drawn, Scans
+from pdmodel.residuals.cut import between
 from pdmodel.residuals.filter import (
-    FAR,
     LEAST,
+    LEAST_VARIANCE,
     Known,
     Reading,
-    between,
     filtered,
     reader_variance,
     readings,
     steps,
+    updated,
     vanishing,
 )
+from pdmodel.residuals.places import Place, drawn_place, origins
+from pdmodel.residuals.slope import Slope, ride
 
 GONE_MM = 1.0
 """What stands for the size of a lesion that has vanished."""
 TINY = 1e-300
-
-
-class Place(NamedTuple):
-    """Where a lesion is."""
-
-    gone: Array
-    log_size: Array
-
-
-def _normal_log(x: Array, mean: Array, variance: Array) -> Array:
-    return -0.5 * (x - mean) ** 2 / variance - 0.5 * jnp.log(variance)
 
 
 def backwards(
@@ -43,43 +35,28 @@ def backwards(
     """Draw where a lesion was at a scan, given where it is at the next and what was known."""
     go = steps(days, p)
     alive, pv = 1.0 - known.gone, vanishing(known.mean, p)
-    k1, k2 = jax.random.split(key)
+    k1, k2, k3 = jax.random.split(key, 3)
     to = place.log_size
     sd = jnp.sqrt(reader_variance(to, p))
-    read = between(
-        jnp.clip((reading.lower - to) / sd, -FAR, FAR),
-        jnp.clip((reading.upper - to) / sd, -FAR, FAR),
-    )
+    read = between((reading.lower - to) / sd, (reading.upper - to) / sd)
     read = jnp.log(jnp.maximum(read, LEAST))
-    mean = known.mean + drift + go.shift
-    spread = known.variance + go.sd**2
     moved = jnp.log(alive * (1.0 - pv) * (1.0 - go.unchanged) * go.weight + TINY)
     still = jnp.log(alive * (1.0 - pv) * go.unchanged * reading.same + TINY)
     back = jnp.log(known.gone * (1.0 - go.stay) + TINY)
-    ret = _normal_log(to, jnp.log(p["comeback_size"]), p["comeback_sd"] ** 2)
-    options = jnp.concatenate([
-        moved + read + _normal_log(to, mean, spread),
-        (still + _normal_log(to, known.mean, known.variance))[None],
-        (back + read + ret)[None],
-    ])  # fmt: skip
+    origin = origins(place, known, drift, days, go, p)
+    weight = jnp.concatenate([moved + read, still[None], (back + read)[None]])
     was_gone = jnp.log(jnp.stack([alive * pv + TINY, known.gone * go.stay + TINY]))
-    which = jax.random.categorical(k1, options)
+    which = jax.random.categorical(k1, weight + origin.log_density)
     from_gone = jax.random.categorical(k1, was_gone)
-    z = jax.random.normal(k2, to.shape, to.dtype)
-    kind = jnp.minimum(which, 3)
-    gain = known.variance / spread[kind]
-    smooth = known.mean + gain * (to - mean[kind])
-    smooth += jnp.sqrt(known.variance * (1.0 - gain)) * z
-    prior = known.mean + jnp.sqrt(known.variance) * z
-    alive_now = jnp.where(which <= 3, smooth, jnp.where(which == 4, to, prior))
-    return Place(
-        jnp.where(place.gone, from_gone == 1, which == 5),
-        jnp.where(place.gone, prior, alive_now),
-    )
+    returned = which == len(weight) - 1
+    here = origin.drawn(k2, jnp.minimum(which, len(weight) - 2))
+    elsewhere = place.gone | returned
+    before = jax.tree.map(lambda a, b: jnp.where(elsewhere, a, b), drawn_place(k3, known), here)
+    return before._replace(gone=jnp.where(place.gone, from_gone == 1, returned))
 
 
 class Ahead(NamedTuple):
-    """A lesion and its last reading (log mm; -30 is too small)."""
+    """A lesion and its last reading (log mm; that of GONE_MM is too small)."""
 
     place: Place
     reading: Array
@@ -96,23 +73,64 @@ def forwards(key: Array, now: Ahead, drift: Array, days: Array, p: Values) -> Ah
     kind = jax.random.categorical(k2, jnp.log(go.weight))
     z = jax.random.normal(k3, (2,), here.dtype)
     moved = here + drift + go.shift[kind] + go.sd[kind] * z[0]
+    slope = now.place.slope
+    if slope is not None:
+        more, slope = _ridden(jax.random.fold_in(k3, 1), slope, days, p)
+        slope = jnp.where(now.place.gone, p["slope"] * z[1], slope)
+        moved += more
     back = jnp.log(p["comeback_size"]) + p["comeback_sd"] * z[0]
     log_size = jnp.where(now.place.gone, back, jnp.where(still, here, moved))
     gone = jnp.where(now.place.gone, stays, vanishes)
     error = jnp.sqrt(reader_variance(log_size, p)) * jax.random.normal(k4, (), here.dtype)
     fresh = jnp.where(gone, jnp.log(GONE_MM), log_size + error)
-    return Ahead(Place(gone, log_size), jnp.where(still, now.reading, fresh))
+    return Ahead(Place(gone, log_size, slope), jnp.where(still, now.reading, fresh))
 
 
-def draw(key: Array, expected: Array, scans: Scans, visible: Array, day: Array, p: Values) -> Drawn:
+def _ridden(key: Array, slope: Array, days: Array, p: Values) -> tuple[Array, Array]:
+    """Draw what a slope adds to the log size, and the slope then."""
+    nothing = jnp.zeros_like(slope)
+    over = ride(Slope(slope, nothing, nothing), days, p)
+    z = jax.random.normal(key, (2,), slope.dtype)
+    size, own, both = over.noise
+    sd = jnp.sqrt(jnp.maximum(size, TINY))
+    rest = jnp.sqrt(jnp.maximum(own - (both / sd) ** 2, 0.0))
+    return over.shift + sd * z[0], over.after.mean + both / sd * z[0] + rest * z[1]
+
+
+def _last_seen(
+    end: Place, expected: Array, scans: Scans, visible: Array, day: Array
+) -> tuple[Ahead, Array, Array]:
+    """Where a lesion and its last reading are; drifts and days of the steps from there on."""
+    count = scans.day.shape[0]
+    seen = jnp.max(jnp.where(visible, jnp.arange(count), 0))
+    read = jnp.where(scans.censored[seen], jnp.log(GONE_MM), scans.log_size[seen])
+    read = jnp.where(visible[seen], read, end.log_size)
+    from_day = jnp.concatenate([scans.day[seen][None], day])
+    course = jnp.concatenate([expected[seen][None], expected[count:]])
+    return Ahead(end, read), jnp.diff(course), jnp.diff(from_day)
+
+
+def _on(key: Array, now: Ahead, drift: Array, days: Array, p: Values) -> Ahead:
+    """Simulate visit after visit; each of shape (days,)."""
+
+    def step(now: Ahead, at: tuple) -> tuple[Ahead, Ahead]:
+        key, drift, days = at
+        then = forwards(key, now, drift, days, p)
+        return then, then
+
+    keys = jax.random.split(key, max(days.shape[0], 1))[: days.shape[0]]
+    return lax.scan(step, now, (keys, drift, days))[1]
+
+
+def draw(
+    key: Array, expected: Array, scans: Scans, visible: Array, day: Array, p: Values,
+    slope: Slope | None = None, spread: Array | None = None,
+) -> Drawn:  # fmt: skip
     """Filter forwards, draw backwards over the scans, and simulate on from the last."""
     count = scans.day.shape[0]
-    known, _ = filtered(expected[:count], scans, visible, p)
-    k1, k2, k3, k4 = jax.random.split(key, 4)
-    last = jax.tree.map(lambda x: x[-1], known)
-    z = jax.random.normal(k1, (), expected.dtype)
-    end = Place(jax.random.uniform(k2) < last.gone, last.mean + jnp.sqrt(last.variance) * z)
-    reading = readings(scans)
+    known, _ = filtered(expected[:count], scans, visible, p, slope, spread)
+    k1, k2, k3 = jax.random.split(key, 3)
+    end = drawn_place(k1, jax.tree.map(lambda x: x[-1], known))
 
     def back(place: Place, at: tuple) -> tuple[Place, Place]:
         key, known, drift, days, reading, seen = at
@@ -121,27 +139,44 @@ def draw(key: Array, expected: Array, scans: Scans, visible: Array, day: Array, 
         return before, before
 
     earlier = jax.tree.map(lambda x: x[:-1], known)
-    later = jax.tree.map(lambda x: x[1:], reading)
-    keys = jax.random.split(k3, max(count - 1, 1))[: count - 1]
+    later = jax.tree.map(lambda x: x[1:], readings(scans))
+    keys = jax.random.split(k2, max(count - 1, 1))[: count - 1]
     along = (
         keys, earlier, jnp.diff(expected[:count]), jnp.diff(scans.day), later, visible[1:],
     )  # fmt: skip
     _, places = lax.scan(back, end, along, reverse=True)
     places = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), places, end)
-
-    seen = jnp.max(jnp.where(visible, jnp.arange(count), 0))
-    read = jnp.where(scans.censored[seen], jnp.log(GONE_MM), scans.log_size[seen])
-    read = jnp.where(visible[seen], read, end.log_size)
-    from_day = jnp.concatenate([scans.day[seen][None], day])
-    course = jnp.concatenate([expected[seen][None], expected[count:]])
-
-    def on(now: Ahead, at: tuple) -> tuple[Ahead, Ahead]:
-        key, drift, days = at
-        then = forwards(key, now, drift, days, p)
-        return then, then
-
-    keys = jax.random.split(k4, max(day.shape[0], 1))[: day.shape[0]]
-    _, ahead = lax.scan(on, Ahead(end, read), (keys, jnp.diff(course), jnp.diff(from_day)))
+    now, drift, days = _last_seen(end, expected, scans, visible, day)
+    ahead = _on(k3, now, drift, days, p)
     every = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), places, ahead.place)
     latent = jnp.where(every.gone, jnp.log(GONE_MM), every.log_size)
     return Drawn(latent, jnp.exp(ahead.reading))
+
+
+def predictive(
+    key: Array, expected: Array, scans: Scans, visible: Array, ahead: Scans, p: Values,
+    slope: Slope | None = None,
+) -> Array:  # fmt: skip
+    """Log probability of each later scan given those that are visible, (days,); one draw.
+
+    That of the first is the filter's. A later one has that of one step from a drawn path, place
+    and last reading at the scan before it.
+    """
+    count = scans.day.shape[0]
+    known, _ = filtered(expected[:count], scans, visible, p, slope)
+    last = jax.tree.map(lambda x: x[-1], known)
+    k1, k2 = jax.random.split(key)
+    now, drift, days = _last_seen(drawn_place(k1, last), expected, scans, visible, ahead.day)
+    path = _on(k2, now, drift[:-1], days[:-1], p)
+    path = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), now, path)
+    spread = jnp.full_like(drift, LEAST_VARIANCE)
+    nothing = jnp.zeros_like(drift)
+    held = None if path.place.slope is None else Slope(path.place.slope, nothing, nothing)
+    places = Known(path.place.gone.astype(drift.dtype), path.place.log_size, spread, held)
+    # what is known before the first of them is no single place
+    places = jax.tree.map(lambda a, b: a.at[0].set(b), places, last)
+    edges = readings(ahead)
+    same = (path.reading > edges.lower) & (path.reading < edges.upper)
+    edges = edges._replace(same=same)
+    step = jax.vmap(lambda known, drift, days, edge: updated(known, drift, days, edge, p)[1])
+    return step(places, drift, days, edges)

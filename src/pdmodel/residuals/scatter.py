@@ -1,12 +1,14 @@
 """Scatter of each scan around the course by itself, independent between scans."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import log_ndtr
 
 from pdmodel.parameter import Parameter, Values
-from pdmodel.residual import SMALLEST_MM, Drawn, Residual, Scans
+from pdmodel.residual import ROUNDED_MM, SMALLEST_MM, Drawn, Residual, Scans
 
 SCATTER = Parameter(
     "scatter",
@@ -84,14 +86,40 @@ def _draw_student(
     return Drawn(expected, _read_student(key, expected[expected.shape[0] - day.shape[0] :], p))
 
 
+def _predictive(log_cdf: Callable[[Array], Array]) -> Callable:
+    """Make the exact probabilities of bins around a course from the log of a distribution."""
+
+    def predictive(
+        key: Array, expected: Array, scans: Scans, visible: Array, ahead: Scans, p: Values
+    ) -> Array:
+        del key, scans, visible
+        course, size = expected[expected.shape[0] - ahead.day.shape[0] :], jnp.exp(ahead.log_size)
+        spread = scale(course, p)
+        high = (jnp.log(size + ROUNDED_MM) - course) / spread
+        low = (jnp.log(jnp.maximum(size - ROUNDED_MM, 0.1)) - course) / spread
+        return jnp.where(ahead.censored, log_cdf(high), log_between(log_cdf, low, high))
+
+    return predictive
+
+
+def log_between(log_cdf: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """Log probability between two numbers of a law symmetric around 0, exact in both tails."""
+    flip = low + high > 0.0
+    low, high = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
+    upper = log_cdf(high)
+    return upper + jnp.log1p(-jnp.exp(log_cdf(low) - upper))
+
+
 LOGNORMAL = Residual(
     "lognormal",
     "log-normal scatter, independent between scans, left-censored at the limit",
     (SCATTER, READER), _log_normal, _draw_log_normal, _read_log_normal,
+    _predictive(log_ndtr),
 )  # fmt: skip
 STUDENT_T = Residual(
     "student_t",
     "Student-t scatter of the log size with 4 degrees of freedom, independent between scans, "
     "left-censored at the limit",
     (SCATTER, READER), _student, _draw_student, _read_student,
+    _predictive(log_cdf_t4),
 )  # fmt: skip

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from pdmodel.parameter import Parameter, Values
-from pdmodel.residual import Residual, Scans
+from pdmodel.residual import Residual, Scans, Start
 from pdmodel.residuals.filter import USUAL, filtered, reader_variance
-from pdmodel.residuals.paths import draw
+from pdmodel.residuals.paths import draw, predictive
 
 OWN = "order of magnitude in single lesions of doi:10.1371/journal.pcbi.1009822 (own analysis)"
 
@@ -104,6 +104,17 @@ def _log_density(expected: Array, scans: Scans, p: Values) -> Array:
     return filtered(expected, scans, jnp.ones(scans.day.shape, bool), p)[1]
 
 
+def _first_unknown(expected: Array, scans: Scans, p: Values, spread: Array) -> Array:
+    every = jnp.ones(scans.day.shape, bool)
+    return filtered(expected, scans, every, p, spread=spread)[1]
+
+
+def _first_size(
+    key: Array, expected: Array, scans: Scans, visible: Array, p: Values, spread: Array
+) -> Array:
+    return draw(key, expected, scans, visible, jnp.zeros(0), p, spread=spread).latent[0]
+
+
 def _read(key: Array, latent: Array, p: Values) -> Array:
     error = jax.random.normal(key, latent.shape, latent.dtype)
     return jnp.exp(latent + jnp.sqrt(reader_variance(latent, p)) * error)
@@ -114,5 +125,6 @@ WALK = Residual(
     "heavy-tailed steps between scans around the drift of the mechanism, with a volatility of "
     "each patient's own, escape jumps, unchanged and vanished lesions, the reader's error, "
     "rounding to whole mm and left-censoring at the limit",
-    PARAMETERS, _log_density, draw, _read, carried=True,
+    PARAMETERS, _log_density, draw, _read, predictive, carried=True,
+    start=Start(_first_unknown, _first_size),
 )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Growth fed through a part of the volume and loss of all of it, on the way to a plateau.
+
+With ``t`` the days since the first scan, before and after day 0 alike, and
+``m = 3 (1 - feeding)``::
+
+    (size / baseline)^m = plateau^m + (1 - plateau^m) exp(-approach t)
+
+This is the general law ``dV/dt = a V^feeding - b V`` of the volume relative to the first scan, with
+``b = approach / (1 - feeding)`` and ``a = b plateau^m``. Feeding by the surface, 2/3, is the
+classic law, and the Gompertz curve is the limit of feeding by the whole volume.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+
+from pdmodel.action import Actions
+from pdmodel.mechanism import Mechanism, State
+from pdmodel.parameter import Parameter, Values
+from pdmodel.units import DAYS_PER_YEAR
+
+SOURCE = "default prior of jmpost (github.com/Genentech/jmpost)"
+PLATEAU = (
+    "assumption, wide: half of the patients between 0.6 and 1.7 times the first scan, the typical "
+    "one at it"
+)
+APPROACH = "assumption, wide: half of the way in 4 months, in 90 % of patients in 1 to 17 months"
+FEEDING = "assumption: fed by the surface, as in the classic law; 90 % between 0.35 and 0.88"
+
+PARAMETERS = (
+    Parameter(
+        "baseline", "mm", 60.0, "size at the first scan",
+        prior_sd=1.0, between=0.2, between_spread=1.0, source=SOURCE,
+    ),
+    Parameter(
+        "plateau", "1", 1.0, "size that it tends to, relative to the first scan",
+        prior_sd=0.5, between=0.75, source=PLATEAU,
+    ),
+    Parameter(
+        "approach", "1/day", 2.0 / DAYS_PER_YEAR, "rate at which it comes close to the plateau",
+        prior_sd=0.7, between=0.5, source=APPROACH,
+    ),
+    Parameter(
+        "feeding", "1", 2.0 / 3.0, "power of the volume that growth goes with",
+        transform="logit", prior_sd=0.8, source=FEEDING,
+    ),
+)  # fmt: skip
+
+
+def initial(p: Values) -> State:
+    """Give the size of the first scan."""
+    return {"log_ratio": jnp.zeros_like(p["baseline"])}
+
+
+def rate(time: Array, s: State, p: Values, a: Actions) -> State:
+    """Change of the log size per day."""
+    power = 3.0 * (1.0 - p["feeding"])
+    below = jnp.log(p["plateau"]) - s["log_ratio"]
+    return {"log_ratio": p["approach"] * jnp.expm1(power * below) / power}
+
+
+def log_size(s: State, p: Values) -> Array:
+    """Log of the size in mm."""
+    return jnp.log(p["baseline"]) + s["log_ratio"]
+
+
+MECHANISM = Mechanism(
+    name="bertalanffy",
+    about="general Bertalanffy growth of the volume, whatever was given",
+    parameters=PARAMETERS,
+    answers_to=(),
+    initial=initial,
+    rate=rate,
+    log_size=log_size,
+    states={"log_ratio": "log of the size relative to the first scan"},
+    source="doi:10.1371/journal.pcbi.1009822",
+    anchor="baseline",
+)

@@ -1,0 +1,111 @@
+"""Patients who were not in a fit, under the population that it learnt."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pdmodel.by_nodes import Known
+from pdmodel.data import Cohort
+from pdmodel.errors import OptionError
+from pdmodel.fit import Fit, coordinates, traits
+from pdmodel.keys import key_of
+from pdmodel.likelihood import evidence
+from pdmodel.nuts import Draws, side_by_side
+from pdmodel.quadrature.climb import explored, nothing_known
+from pdmodel.quadrature.coordinates import Coordinates, Population
+from pdmodel.quadrature.corrected import chosen
+from pdmodel.quadrature.integrand import Series, log_weights, series
+from pdmodel.quadrature.patients import patients
+from pdmodel.quadrature.rule import laid
+from pdmodel.tree import labelled_tree
+
+ROUNDS, RAW = 3, 512
+"""Explorations of the patients, and the nodes of each, before nodes are laid."""
+
+
+def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
+    """Give patients of another cohort a posterior, the population staying as it was learnt.
+
+    Parameters
+    ----------
+    fit : Fit
+        Hierarchical.
+    cohort : Cohort
+        Patients with one scan or more; their doses must be of drugs in the model.
+    draws : int
+        Draws of the population, evenly spaced over the posterior; one of each patient for each.
+    seed : int
+
+    Returns
+    -------
+    Fit
+        Of the new cohort, with one chain, ready for `predict`, `classify` and plots.
+
+    Raises
+    ------
+    OptionError
+        If the fit is of patients alone, or draws cannot be used.
+    """
+    if fit.pooling != "partial":
+        raise OptionError("This fit has no population: it was made with pooling='none'.")
+    if draws < 4:
+        raise OptionError(f"draws is {draws}; it must be >= 4.")
+    of = coordinates(fit.model, fit.manifest["options"])
+    accuracy, drug_seed = fit.manifest["options"]["accuracy"], fit.kinetics_seed
+    data = evidence(fit.model, cohort, accuracy, drug_seed)
+    it = series(data, traits(of, cohort, fit.manifest["options"].get("scaling", {})))
+    names, population = _populations(of, it, fit, draws)
+    middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
+    known = _known(of, it, middle, seed)
+    nodes, turn = laid(of, it, known, middle, key_of(seed, "newcomers"))
+    count = len(population.shared)
+    keys = jax.random.split(key_of(seed, "newcomers", "nodes"), count)
+
+    def one(k: int) -> np.ndarray:
+        here = jax.tree.map(lambda part: part[k], population)
+        return np.asarray(_chosen(of, it, nodes, here, keys[k]))
+
+    effects = np.stack(side_by_side(one, count))
+    moved = patients(of, it, turn.known.covariance, keys, population, effects, 1)
+    values = {name: np.asarray(value)[None] for name, value in names.items()}
+    for k, q in enumerate(of.effects):
+        values[q.name] = np.asarray(q.natural(moved.effects[..., k]))[None]
+    if of.anchor is not None and moved.anchor is not None:
+        values[of.anchor.name] = np.exp(moved.anchor)[None]
+    nothing = np.zeros((1, count))
+    drawn = Draws({}, {"lp": nothing, "energy": nothing, "diverging": nothing.astype(bool)})
+    tree, failed = labelled_tree(fit.model, cohort, data, values, drawn, {}, seed)
+    manifest = fit.manifest | {"failed_solves": failed, "newcomers": len(cohort)}
+    return replace(fit, cohort=cohort, tree=tree, manifest=manifest)
+
+
+def _populations(
+    of: Coordinates, it: Series, fit: Fit, draws: int
+) -> tuple[dict[str, np.ndarray], Population]:
+    """Named values of the population and the populations themselves, draws first."""
+    stacked = fit.posterior.stack(sample=("chain", "draw"))  # xarray's
+    total = stacked.sizes["sample"]
+    rows = np.linspace(0, total - 1, min(draws, total)).astype(int)
+    names = {
+        str(name): stacked[name].to_numpy()[rows]
+        for name in stacked.data_vars
+        if stacked[name].dims == ("sample",)
+    }
+    wanted = {name: jnp.asarray(value) for name, value in names.items()}
+    return names, jax.vmap(partial(of.population_of, traits=it.traits))(wanted)
+
+
+def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Known:
+    known = nothing_known(of, it, population)
+    for turn in range(ROUNDS if of.effects else 0):
+        key = key_of(seed, "newcomers", "look", turn)
+        known = explored(of, it, known, population, key, RAW).known
+    return known
+
+
+@partial(jax.jit, static_argnums=0)
+def _chosen(of, it, nodes, population, key):
+    return chosen(key, log_weights(of, it, nodes, population), nodes.effects)[0]

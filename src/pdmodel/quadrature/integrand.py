@@ -1,0 +1,195 @@
+"""How likely a patient's scans are at nodes of its effects: what is integrated.
+
+Patients with about as many scans are read together, so that no time goes into padding.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import logsumexp
+
+from pdmodel.likelihood import Evidence, expected_sizes
+from pdmodel.nodes import Nodes
+from pdmodel.population import FAILED
+from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, log_density
+from pdmodel.residual import Scans
+
+GROUPS = 4
+"""Groups of patients by number of scans."""
+AT_ONCE = 512
+"""Nodes handed to one compiled function."""
+TOGETHER = 16
+"""Nodes of all patients solved at a time."""
+
+
+class Group(NamedTuple):
+    """Patients read together: their places, scans and which of these there are."""
+
+    patient: Array
+    scans: Scans
+    visible: Array
+
+
+class Series(NamedTuple):
+    """All that was measured, and what is known of the patients."""
+
+    data: Evidence
+    groups: tuple[Group, ...]
+    order: Array
+    """Where each patient stands among those of the groups one after the other."""
+    traits: Traits
+
+
+class Heights(NamedTuple):
+    """Log-likelihoods at nodes, each of shape (nodes, patients).
+
+    Attributes
+    ----------
+    first, rest : Array
+        Of the first scan where the first size is integrated out (else 0), and of all others.
+    ahead : Array
+        How far the course has moved from the anchor at the first scan, log scale.
+    """
+
+    first: Array
+    rest: Array
+    ahead: Array
+
+
+def series(data: Evidence, traits: Traits) -> Series:
+    """Group patients by their number of scans; done once, on the host."""
+    count = np.asarray(data.visible).sum(axis=1)
+    cuts = np.unique(np.quantile(count, np.linspace(0, 1, GROUPS + 1)[1:], method="higher"))
+    groups, least = [], 0
+    for most in cuts:
+        mine = np.nonzero((count > least) & (count <= most))[0]
+        least = most
+        scans = jax.tree.map(lambda x: x[mine, :most], data.scans)  # noqa: B023  # used at once
+        groups.append(Group(jnp.asarray(mine), scans, data.visible[mine, :most]))
+    every = np.concatenate([np.asarray(group.patient) for group in groups])
+    return Series(data, tuple(groups), jnp.asarray(np.argsort(every)), traits)
+
+
+def _values(
+    of: Coordinates, effects: Array, population: Population, patients: int
+) -> dict[str, Array]:
+    """Values of the free parameters, natural scale, the anchor at its typical value."""
+    values = {q.name: q.natural(effects[:, k]) for k, q in enumerate(of.effects)}
+    values |= {q.name: q.natural(population.shared[k]) for k, q in enumerate(of.model.shared)}
+    if of.anchor is not None:
+        values[of.anchor.name] = jnp.broadcast_to(jnp.exp(population.start), (patients,))
+    return values
+
+
+def expected_course(
+    of: Coordinates, it: Series, effects: Array, population: Population
+) -> tuple[Array, dict[str, Array]]:
+    """Courses of one node for each patient, and what the residual reads.
+
+    Returns
+    -------
+    expected : Array, shape (patients, visits)
+        Log sizes, the anchor at its typical value.
+    known : dict of str to Array
+        Each a number or of shape (patients,).
+    """
+    expected, _, known = _course(of, it, effects, population)
+    return expected, known
+
+
+def _course(
+    of: Coordinates, it: Series, effects: Array, population: Population
+) -> tuple[Array, Array, dict[str, Array]]:
+    values = _values(of, effects, population, it.data.patients)
+    expected, ok = expected_sizes(of.model, values, it.data)
+    known = {k: jnp.asarray(v) for k, v in of.model.constants.items()} | values
+    return expected, ok, {q.name: known[q.name] for q in of.model.residual.parameters}
+
+
+def _terms(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
+    """Heights of one node for each patient, each of shape (patients,)."""
+    patients = it.data.patients
+    expected, ok, known = _course(of, it, effects, population)
+    start_sd = jnp.broadcast_to(population.start_sd, (patients,)) if of.anchor else None
+    pieces = [_read(of, group, expected, known, start_sd) for group in it.groups]
+    first, rest = (jnp.concatenate(part)[it.order] for part in zip(*pieces, strict=True))
+    ahead = expected[:, 0] - population.start if of.anchor else jnp.zeros(patients)
+    return Heights(first, jnp.where(ok, rest, FAILED), ahead)
+
+
+def term_sum(of: Coordinates, it: Series, effects: Array, population: Population) -> Array:
+    """Log-likelihood of each patient at one node, (patients,)."""
+    found = _terms(of, it, effects, population)
+    return found.first + found.rest
+
+
+def _read(
+    of: Coordinates, group: Group, expected: Array, known: dict[str, Array], start_sd: Array | None
+) -> tuple[Array, Array]:
+    mine = {k: v[group.patient] if v.ndim else v for k, v in known.items()}
+    axes = {k: 0 if v.ndim else None for k, v in mine.items()}
+    course = expected[group.patient, : group.visible.shape[1]]
+    if start_sd is None:
+        terms = jax.vmap(of.model.residual.log_density, (0, 0, axes))(course, group.scans, mine)
+        seen = jnp.where(group.visible, terms, 0.0)
+        return jnp.zeros(len(seen)), jnp.sum(seen, axis=1)
+    alone = jax.vmap(of.start.log_density, (0, 0, axes, 0))
+    seen = jnp.where(group.visible, alone(course, group.scans, mine, start_sd[group.patient]), 0.0)
+    return seen[:, 0], jnp.sum(seen[:, 1:], axis=1)
+
+
+@partial(jax.jit, static_argnums=0)
+def _heights(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
+    one = partial(_terms, of, it, population=population)
+    return jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
+
+
+def heights(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
+    """Log-likelihoods of every patient at nodes of shape (nodes, patients, effects).
+
+    However many nodes there are, they are solved in parts of one size where there are many.
+    """
+    parts = [effects[k : k + AT_ONCE] for k in range(0, len(effects), AT_ONCE)]
+    found = [_heights(of, it, part, population) for part in parts]
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
+
+
+def first_scan(of: Coordinates, it: Series, population: Population, ahead: Array) -> Array:
+    """Log probability of first scans whose size was integrated out, (patients,); else 0."""
+    patients = it.data.patients
+    if of.anchor is None:
+        return jnp.zeros(patients)
+    known = {k: jnp.asarray(v) for k, v in of.model.constants.items()}
+    known |= {q.name: q.natural(population.shared[k]) for k, q in enumerate(of.model.shared)}
+    known |= {q.name: jnp.asarray(q.typical) for q in of.effects}  # none matters for one scan
+    expected = jnp.broadcast_to(population.start + ahead, (patients,))[:, None]
+    sd = jnp.broadcast_to(population.start_sd, (patients,))
+    scans = jax.tree.map(lambda x: x[:, :1], it.data.scans)
+    return jax.vmap(of.start.log_density, (0, 0, None, 0))(expected, scans, known, sd)[:, 0]
+
+
+def log_weights(of: Coordinates, it: Series, nodes: Nodes, population: Population) -> Array:
+    """Log weights of nodes under a population, exactly, (nodes, patients)."""
+    found = _heights(of, it, nodes.effects, population)
+    return found.first + found.rest + log_density(nodes.effects, population) - nodes.log_drawn
+
+
+def log_marginals(log_weight: Array) -> Array:
+    """Log marginal likelihood of every patient from the log weights of its nodes, (patients,)."""
+    return logsumexp(log_weight, axis=0) - jnp.log(len(log_weight))
+
+
+def log_posterior(of: Coordinates, log_weight: Array, x: Array) -> Array:
+    """Log posterior density of a position, up to a constant, from exact log weights."""
+    return jnp.sum(log_marginals(log_weight)) + of.log_prior(x)
+
+
+@partial(jax.jit, static_argnums=0)
+def weighed(of: Coordinates, it: Series, nodes: Nodes, x: Array) -> tuple[Array, Array]:
+    """Log posterior density of a position, and exact log weights of the nodes there."""
+    log_weight = log_weights(of, it, nodes, of.population(x, it.traits))
+    return log_posterior(of, log_weight, x), log_weight
