@@ -15,6 +15,10 @@ from pdmodel.units import HOURS_PER_DAY, MINUTES_PER_DAY
 USUAL_DURATION_DAY = 1.0 / HOURS_PER_DAY
 """Infusions last 60 min where nothing else is said."""
 
+FRACTION_DAY = 1.0 / HOURS_PER_DAY
+"""A fraction of radiation stands as an hour; its length does not matter, only its Gy."""
+IN_GRAY = "radiotherapy"
+
 EXAMPLE = "'atezolizumab 1200 mg q3w', or 'ipilimumab 240 mg q3w x4 30 min from day 21'"
 
 
@@ -97,7 +101,10 @@ class Schedule:
         gap = self.pause
         paused = "" if gap is None else f" pause day {gap[0]:.15g} to {gap[1]:.15g}"
         amount = f"{self.amount_mg:.15g} mg"
-        return f"{self.drug} {amount} {every}{count} {length}{since}{until}{paused}"
+        if self.drug == IN_GRAY:
+            amount, length = f"{self.amount_mg:.15g} gy", ""
+        said = f"{self.drug} {amount} {every}{count} {length}{since}{until}{paused}"
+        return " ".join(said.split())
 
 
 def planned(schedules: Iterable[Schedule], until_day: float) -> dict[str, Regimen]:
@@ -113,7 +120,7 @@ _NUMBER = r"(\d+(?:\.\d+)?)"
 _CLAUSES = {
     name: re.compile(pattern + r"(?=[\s,;]|$)")
     for name, pattern in (
-        ("amount", rf"{_NUMBER}\s*(mg|g)"),
+        ("amount", rf"{_NUMBER}\s*(mg|gy|g)"),
         ("interval", rf"(?:q\s*|every\s+){_NUMBER}\s*(w|d|weeks?|days?)"),
         ("doses", r"[x×]\s*(\d+)"),
         ("infusion", rf"{_NUMBER}\s*(min|minutes?|h|hours?)"),
@@ -210,6 +217,10 @@ def _clauses(rest: str, text: str) -> dict[str, Any]:
                 "one, or join two schedules with '+'."
             )
         said[name] = _quantity(name, found)
+        if name == "amount" and found[2] == "gy":
+            if "infusion" in said:
+                raise DoseError(f"{text.strip()!r} gives a fraction a length; leave it out.")
+            said["infusion"] = FRACTION_DAY
         rest = rest[found.end() :]
     return said
 
