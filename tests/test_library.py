@@ -50,7 +50,7 @@ def test_every_drug_acts_between_none_and_all_and_more_with_more(name):
     constants = {q.name: q.typical for q in one.parameters}
     levels = jnp.array([0.0, 0.1, 1.0, 10.0, 100.0, 1e4])
     if name == "radiotherapy":  # whose level is the Gy that are in an hour's compartment
-        levels = levels * 2e-3 / 1e4
+        levels = levels * 7.2e-3 / 1e4
     strengths = one.engage(levels, constants)
     assert strengths.keys() == set(one.actions)
     for strength in strengths.values():

@@ -78,7 +78,7 @@ def saturating(action: str, concentration: Array, p: Mapping[str, float]) -> Act
 
 
 def virtual_compartment(half_life_day: float, source: str) -> PopulationModel:
-    """Make a K-PD model (doi:10.1007/s10928-007-9058-5): one compartment of 1 L, no plasma data.
+    """Make a K-PD model (doi:10.1007/s10928-006-9035-z): one compartment of 1 L, no plasma data.
 
     Parameters
     ----------
