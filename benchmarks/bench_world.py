@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import jax
-
 from surroundings import heading
 
 import pdmodel as pdm
