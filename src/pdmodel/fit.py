@@ -186,8 +186,8 @@ def fit(
     data = layout(model, cohort)
     influences = {"correlated": correlated, "covariates": _listed(covariates)}
     scales = scaling(cohort, coordinates(model, influences).covariates)
-    design = _design(model, pooling, method, layout, influences | {"scaling": scales})
-    memory = fits(model, data, settings, "alone" if pooling == "none" else method)
+    kind, design = _design(model, pooling, method, layout, influences | {"scaling": scales})
+    memory = fits(model, data, settings, kind)
     drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
     manifest = {
@@ -198,6 +198,7 @@ def fit(
             **influences, "scaling": scales,
         },
         "seconds": {"fit": round(sampled - began, 2)},
+        "design": kind,
         "memory": memory,
         **checkpoints.notes(),
     }  # fmt: skip
@@ -215,8 +216,8 @@ def _listed(influences: Influences | None) -> dict[str, list[str]]:
 
 def _design(
     model: Model, pooling: Pooling, method: Method, layout: Callable, options: dict[str, Any]
-) -> Callable:
-    """Choose how the program is sampled."""
+) -> tuple[str, Callable]:
+    """Choose how the program is sampled, and say how."""
     moved = options["correlated"] or options["covariates"]
     if moved and (pooling == "none" or method == "nuts-joint"):
         raise OptionError(
@@ -224,12 +225,12 @@ def _design(
             "'quick' only; leave them out, or choose one of these with pooling='partial'."
         )
     if pooling == "none":
-        return partial(alone, each=layout)
+        return "alone", partial(alone, each=layout)
     if method == "nuts-joint":
-        return together
+        return "nuts-joint", together
     over_levels = integrable(model) and not model.residual.carried and not moved
     if method == "nuts" and over_levels:
-        return by_population
+        return "levels", by_population
     design = quick if method == "quick" else by_nodes
 
     def sampled(
@@ -240,7 +241,7 @@ def _design(
         it = series(data, traits(of, cohort, options["scaling"]))
         return design(of, it, seed, settings, report, checkpoints)
 
-    return sampled
+    return "quick" if method == "quick" else "nodes", sampled
 
 
 def _check(model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings) -> None:

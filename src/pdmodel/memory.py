@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pdmodel.by_nodes import POOLED, QUICK_POOLED, QUICK_ROUNDS, ROUNDS
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
@@ -18,6 +19,8 @@ from pdmodel.marginal import POINTS, split
 from pdmodel.model import Model
 from pdmodel.nodes import KERNELS
 from pdmodel.nuts import Settings, cores
+from pdmodel.quadrature.rule import MOST
+from pdmodel.quadrature.rule import RAW as RAW_NODES
 
 NUMBER = 8
 """Bytes of a number in double precision."""
@@ -39,7 +42,8 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     data : Evidence
         Laid out, patients by visits.
     settings : Settings
-    method : {"nuts", "nuts-joint", "alone"}
+    method : {"levels", "nodes", "quick", "nuts-joint", "alone"}
+        How the program is sampled; ``levels`` and ``nodes`` are the designs of ``nuts``.
 
     Returns
     -------
@@ -54,7 +58,13 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         "the draws": COPIES * rows * (each + 2) + draws * NUMBER * 3 * len(model.free),
         "the log-likelihood of every scan": 2 * rows * visits,
     }
-    if method == "nuts":
+    if method in ("nodes", "quick"):
+        pooled = QUICK_ROUNDS * QUICK_POOLED if method == "quick" else ROUNDS * POOLED + draws
+        numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
+        raw = min(RAW_NODES, MOST // patients)
+        parts["weighed positions"] = 2 * pooled * patients * (each + 2) * NUMBER
+        parts["solving nodes"] = 2 * raw * patients * numbers * NUMBER
+    if method == "levels":
         features = POINTS ** len(split(model)[1]) + 2 * each + 1
         levels = LEVELS if split(model)[0] else 1
         parts["stored nodes"] = 2 * levels * features * KEPT * patients * NUMBER
@@ -93,7 +103,9 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
 def at_once(parts: Mapping[str, int]) -> int:
     """Most that is held at a time: nodes are solved before there are draws."""
     before = parts.get("solving nodes", 0)
-    names = ("the draws", "the log-likelihood of every scan", "choosing nodes")
+    names = (
+        "the draws", "the log-likelihood of every scan", "choosing nodes", "weighed positions",
+    )  # fmt: skip
     after = sum(parts.get(name, 0) for name in names)
     return parts["the program"] + parts.get("stored nodes", 0) + max(before, after)
 
