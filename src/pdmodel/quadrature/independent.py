@@ -42,8 +42,8 @@ def chained(found: Weighed, proposal: Proposal, chains: int, draws: int, seed: i
         at = own
         for j in range(draws):
             new = own + 1 + j
-            gain = log_weight[new] - log_weight[at]
-            acceptance[k, j] = np.exp(min(gain, 0.0)) if np.isfinite(gain) else float(gain > 0)
+            lost = not np.isfinite(log_weight[at])
+            acceptance[k, j] = 1.0 if lost else np.exp(min(log_weight[new] - log_weight[at], 0.0))
             at = new if u[j] < acceptance[k, j] else at
             row[k, j] = at
     return Chains(row, acceptance)
