@@ -37,7 +37,7 @@ def chained(found: Weighed, proposal: Proposal, chains: int, draws: int, seed: i
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
     row, acceptance = np.zeros((chains, draws), int), np.zeros((chains, draws))
     for k in range(chains):
-        u = np.random.default_rng([seed, k]).random(draws)
+        u = np.random.default_rng([seed, k, 1]).random(draws)
         own = k * (draws + 1)
         at = own
         for j in range(draws):
