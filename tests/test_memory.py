@@ -1,5 +1,8 @@
 """Memory: what a fit needs is estimated from shapes, and refused where there is too little."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 import pdmodel as pdm
@@ -9,6 +12,7 @@ from pdmodel.errors import FitError
 from pdmodel.likelihood import evidence
 from pdmodel.memory import at_once, available, fits, needed
 from pdmodel.nuts import Settings
+from pdmodel.quadrature import surface
 
 MODEL = pdm.Model(
     pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("student_t")
@@ -36,10 +40,44 @@ def test_only_the_method_that_stores_nodes_counts_them(data):
     assert "stored nodes" not in needed(MODEL, data, Settings(), "alone")
 
 
-def test_nodes_are_solved_before_there_are_draws():
+WALKS = pdm.Model(pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("walk"))
+
+
+def test_nodes_and_surface_are_counted_by_their_shapes(data):
+    """Nine are shared: 64 terms, solved at 148 places of 128 nodes."""
+    assert (len(WALKS.shared), len(WALKS.individual)) == (9, 4)
+    assert len(surface.terms(np.zeros(9))) == surface.count_of(9) == 64
+    found = needed(WALKS, data, Settings(), "nuts-nodes")
+    assert found["stored nodes"] == 128 * 5 * 5 * 8
+    assert found["the surface"] == 64 * 128 * 5 * 4
+    assert found["fitting the surface"] == (3 * 148 + 64) * 128 * 5 * 8
+    first = needed(WALKS, data, Settings(), "quick")
+    assert "the surface" not in first
+    assert first["stored nodes"] == found["stored nodes"] / 2
+    assert first["draws tried"] == 256 * 5 * (4 * 4 + 2) * 8
+
+
+def test_nodes_to_compare_with_do_not_grow_without_end(data):
+    """Of thousands of patients, no more nodes are solved than 2 million, or 128 of each."""
+    many = SimpleNamespace(visible=np.zeros((20_000, 6)))
+    few = SimpleNamespace(visible=np.zeros((2_000, 6)))
+    solving = [needed(WALKS, one, Settings(), "nuts-nodes")["solving nodes"] for one in (few, many)]
+    assert solving[1] / solving[0] == pytest.approx(128 * 20_000 / 2e6)
+
+
+def test_the_surface_is_fitted_before_there_are_draws():
+    parts = {"the program": 1, "stored nodes": 2, "solving nodes": 3, "the draws": 10,
+             "the log-likelihood of every scan": 20, "the surface": 5,
+             "fitting the surface": 100}  # fmt: skip
+    assert at_once(parts) == 108
+    assert at_once(parts | {"fitting the surface": 4}) == 38
+    assert at_once(parts | {"fitting the surface": 4, "solving nodes": 60}) == 78
+
+
+def test_nodes_are_solved_beside_the_draws_that_they_check():
     parts = {"the program": 1, "stored nodes": 2, "solving nodes": 40, "the draws": 10,
              "the log-likelihood of every scan": 20}  # fmt: skip
-    assert at_once(parts) == 43
+    assert at_once(parts) == 53  # draws are compared with fresh nodes
     assert at_once(parts | {"solving nodes": 4}) == 33
 
 

@@ -19,7 +19,7 @@ from pdmodel.quadrature.corrected import sampled
 from pdmodel.quadrature.integrand import Series, log_marginals, weighed
 from pdmodel.quadrature.laplace import weighted
 from pdmodel.quadrature.patients import patients
-from pdmodel.quadrature.rule import KEPT, laid
+from pdmodel.quadrature.rule import KEPT, MOST, laid
 from pdmodel.quadrature.surface import fitted
 
 type Report = Callable[[Progress], None]
@@ -31,7 +31,8 @@ DISPERSED = 1.5
 CHECKS = 8
 """Draws at which the likelihood over nodes is compared with fresh nodes."""
 FRESH = 4096
-"""Nodes for a value of the marginal likelihood that does not use the stored ones."""
+"""Nodes for a value of the marginal likelihood that does not use the stored ones; fewer where
+those of all patients would be more than `MOST`."""
 QUICK = 64
 """Nodes of a patient for a first answer."""
 
@@ -165,13 +166,14 @@ def checked(
         ``noise_nats``, the standard error that the fresh one has by itself.
     """
     rows = np.linspace(0, len(x) - 1, CHECKS).astype(int)
+    fresh_nodes = max(KEPT, min(FRESH, MOST // it.data.patients))
 
     def one(k: int) -> tuple[float, float]:
         at = jnp.asarray(x[rows[k]])
         population = of.population(at, it.traits)
         stored, _ = weighed(of, it, nodes, at)
         if of.effects:
-            found = explored(of, it, known, population, jax.random.fold_in(key, k), FRESH)
+            found = explored(of, it, known, population, jax.random.fold_in(key, k), fresh_nodes)
         else:
             found = without_nodes(of, it, population)
         fresh = jnp.sum(log_marginals(found.log_weight)) + of.log_prior(at)

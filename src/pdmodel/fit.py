@@ -27,6 +27,8 @@ from pdmodel.tree import labelled_tree
 Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint", "quick"]
 METHODS = ("nuts", "nuts-joint", "quick")
+Way = Literal["nuts", "nuts-nodes", "nuts-joint", "quick", "alone"]
+"""How a fit is sampled: over stored levels or over nodes and a surface, where by method nuts."""
 Concentrations = Literal["predicted", "drawn"]
 
 
@@ -186,8 +188,9 @@ def fit(
     data = layout(model, cohort)
     influences = {"correlated": correlated, "covariates": _listed(covariates)}
     scales = scaling(cohort, coordinates(model, influences).covariates)
-    design = _design(model, pooling, method, layout, influences | {"scaling": scales})
-    memory = fits(model, data, settings, "alone" if pooling == "none" else method)
+    way = _way(model, pooling, method, influences)
+    design = _design(way, layout, influences | {"scaling": scales})
+    memory = fits(model, data, settings, way)
     drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
     manifest = {
@@ -210,12 +213,13 @@ def fit(
 
 
 def _listed(influences: Influences | None) -> dict[str, list[str]]:
-    return {name: list(several) for name, several in (influences or {}).items()}
+    return {
+        name: [several] if isinstance(several, str) else list(several)
+        for name, several in (influences or {}).items()
+    }
 
 
-def _design(
-    model: Model, pooling: Pooling, method: Method, layout: Callable, options: dict[str, Any]
-) -> Callable:
+def _way(model: Model, pooling: Pooling, method: Method, options: dict[str, Any]) -> Way:
     """Choose how the program is sampled."""
     moved = options["correlated"] or options["covariates"]
     if moved and (pooling == "none" or method == "nuts-joint"):
@@ -224,13 +228,22 @@ def _design(
             "'quick' only; leave them out, or choose one of these with pooling='partial'."
         )
     if pooling == "none":
-        return partial(alone, each=layout)
-    if method == "nuts-joint":
-        return together
+        return "alone"
+    if method != "nuts":
+        return method
     over_levels = integrable(model) and not model.residual.carried and not moved
-    if method == "nuts" and over_levels:
+    return "nuts" if over_levels else "nuts-nodes"
+
+
+def _design(way: Way, layout: Callable, options: dict[str, Any]) -> Callable:
+    """Give the function that samples in some way."""
+    if way == "alone":
+        return partial(alone, each=layout)
+    if way == "nuts-joint":
+        return together
+    if way == "nuts":
         return by_population
-    design = quick if method == "quick" else by_nodes
+    design = quick if way == "quick" else by_nodes
 
     def sampled(
         model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings,

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pdmodel import by_nodes
 from pdmodel.errors import FitError
 from pdmodel.levels import KEPT, LEVELS, RAW
 from pdmodel.likelihood import Evidence
@@ -17,9 +18,12 @@ from pdmodel.marginal import POINTS, split
 from pdmodel.model import Model
 from pdmodel.nodes import KERNELS
 from pdmodel.nuts import Settings, cores
+from pdmodel.quadrature import laplace, rule, surface
 
 NUMBER = 8
 """Bytes of a number in double precision."""
+SINGLE = 4
+"""In single precision, as the surface is kept."""
 PROGRAM = 900e6
 """Bytes of the program itself with what it compiles: measured, of the shipped mechanism."""
 COPIES = 3
@@ -38,7 +42,8 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     data : Evidence
         Laid out, patients by visits.
     settings : Settings
-    method : {"nuts", "nuts-joint", "alone"}
+    method : {"nuts", "nuts-nodes", "nuts-joint", "quick", "alone"}
+        ``nuts`` over stored levels, ``nuts-nodes`` over nodes and a surface.
 
     Returns
     -------
@@ -58,7 +63,29 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         levels = LEVELS if split(model)[0] else 1
         parts["stored nodes"] = 2 * levels * features * KEPT * patients * NUMBER
         parts["solving nodes"] = 2 * cores() * KERNELS * RAW * patients * NUMBER
+    if method in ("nuts-nodes", "quick"):
+        parts["the draws"] += 2 * rows  # marginal likelihoods and effective nodes
+        parts |= _over_nodes(model, patients, quick=method == "quick")
     return {name: int(size) for name, size in parts.items()}
+
+
+def _over_nodes(model: Model, patients: int, *, quick: bool) -> dict[str, float]:
+    """Bytes of what nodes and the surface over them take, the largest of what is held in turn."""
+    each, shared = len(model.individual), len(model.shared)
+    fresh = max(rule.KEPT, min(by_nodes.FRESH, rule.MOST // patients))
+    parts: dict[str, float] = {
+        "stored nodes": (by_nodes.QUICK if quick else rule.KEPT) * patients * (each + 1) * NUMBER,
+        "solving nodes": 2 * min(cores(), by_nodes.CHECKS) * KERNELS * fresh * patients * NUMBER,
+    }
+    if quick:
+        parts["draws tried"] = laplace.TRIED * patients * (laplace.TIMES * each + 2) * NUMBER
+        return parts
+    terms = surface.count_of(shared)
+    values = rule.KEPT * patients
+    parts["the surface"] = SINGLE * terms * values
+    places = 1 + int(surface.PLACES * terms) if shared else 1
+    parts["fitting the surface"] = (3 * places + terms) * values * NUMBER
+    return parts
 
 
 def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[str, Any]:
@@ -88,10 +115,18 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
 
 
 def at_once(parts: Mapping[str, int]) -> int:
-    """Most that is held at a time: nodes are solved before there are draws."""
-    before = parts.get("solving nodes", 0)
-    after = parts["the draws"] + parts["the log-likelihood of every scan"]
-    return parts["the program"] + parts.get("stored nodes", 0) + max(before, after)
+    """Most that is held at a time.
+
+    Nodes are solved, and the surface is fitted, before there are draws; where draws are compared
+    with fresh nodes, both are held.
+    """
+    draws = parts["the draws"]
+    kept = sum(parts.get(name, 0) for name in ("stored nodes", "the surface", "draws tried"))
+    solving = parts.get("solving nodes", 0)
+    checking = solving + draws if "stored nodes" in parts else 0
+    after = draws + parts["the log-likelihood of every scan"]
+    largest = max(checking, parts.get("fitting the surface", 0), after)
+    return parts["the program"] + kept + largest
 
 
 def available() -> int | None:

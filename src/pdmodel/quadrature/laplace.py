@@ -65,7 +65,8 @@ def weighted(
         np.stack, zip(*side_by_side(one, TRIED), strict=True)
     )
     log_weight = density + 0.5 * np.sum(z**2, axis=1)
-    smooth, pareto_k = array_stats.psislw(np.nan_to_num(log_weight, nan=-np.inf))
+    # ArviZ's takes log-likelihoods left out, the negative of log weights
+    smooth, pareto_k = array_stats.psislw(-np.nan_to_num(log_weight, nan=-np.inf))
     weight = np.exp(smooth - smooth.max())
     ladder = np.cumsum(weight) / weight.sum()
     u = float(jax.random.uniform(k3))

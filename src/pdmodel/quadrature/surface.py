@@ -58,6 +58,11 @@ def terms(u: Array) -> Array:
     return jnp.concatenate([jnp.ones(1), u, u[i] * u[j], u**3])
 
 
+def count_of(size: int) -> int:
+    """Count the terms for so many shared parameters."""
+    return 1 + size + size * (size + 1) // 2 + size
+
+
 def places(count: int, covariance: np.ndarray, seed: int) -> np.ndarray:
     """Places around 0 of the spread of the posterior, in its standard deviations."""
     size = len(covariance)
@@ -84,7 +89,7 @@ def fitted(
     """
     size = len(of.model.shared)
     scale = np.sqrt(np.diag(covariance)[:size])
-    count = int(PLACES * len(terms(jnp.zeros(size)))) if size else 0
+    count = int(PLACES * count_of(size)) if size else 0
     places_at = places(count, covariance[:size, :size], seed)
 
     def rest(k: int) -> np.ndarray:
