@@ -14,7 +14,7 @@ import numpy as np
 from surroundings import heading, part
 
 import pdmodel as pdm
-from pdmodel import checkpoint
+from pdmodel import archive, checkpoint
 from pdmodel.data.demo import REGIMEN, SIZES, demo_cohort
 from pdmodel.run import MANIFEST
 from pdmodel.startup import float64
@@ -76,7 +76,9 @@ def killed_and_resumed(folder: Path, model: str, kills: int, patients: int, seed
         time.sleep(moment)
         program.send_signal(signal.SIGKILL)
         ended = program.wait() != -signal.SIGKILL
-        kept = "it had ended" if ended else kept_so_far(run).partition(" are kept")[0]
+        kept = kept_so_far(run).partition(" are kept")[0]
+        if (run / MANIFEST).exists():
+            kept = "it had ended" if ended else "the fit was written, the program not yet ended"
         began = time.perf_counter()
         code = fitting(sizes, run, model, "--resume").wait()
         left = time.perf_counter() - began
@@ -105,7 +107,10 @@ def cost(folder: Path, name: str, turns: int) -> None:
         spent[1] += 1
 
     checkpoint.write = timed
-    pdm.fit(model, cohort, **options)  # compiles
+    pdm.fit(model, cohort, **options)  # compiles, as does the first with checkpoints
+    (folder / "first").mkdir()
+    with unfinished(folder / "first", model, cohort, options) as keep:
+        pdm.fit(model, cohort, **options, checkpoints=keep)
     shares, ratios = [], []
     for turn in range(turns):
         began = time.process_time()
@@ -132,6 +137,28 @@ def cost(folder: Path, name: str, turns: int) -> None:
           "between the extremes")  # fmt: skip
 
 
+def files(folder: Path) -> None:
+    """Time to write and to read files of several sizes; a chain writes one in five seconds."""
+    rng = np.random.default_rng(0)
+    for size in (0.01, 0.1, 1.0, 10.0, 100.0):
+        content = {"state": rng.normal(size=int(size * 1e6 / 8))}
+        spans = []
+        for turn in range(5):
+            path = folder / f"file{turn}.npz"
+            began = time.perf_counter()
+            archive.write(path, {"run": "a run"}, content)
+            between = time.perf_counter()
+            archive.read(path)
+            spans.append((between - began, time.perf_counter() - between))
+        written, read = np.median(spans, axis=0)
+        print(
+            f"  {size:6.2f} MB: written in {1e3 * written:7.1f} ms "
+            f"({written / checkpoint.EVERY:6.2%} of {checkpoint.EVERY:g} s), read in "
+            f"{1e3 * read:7.1f} ms",
+            flush=True,
+        )
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--kills", type=int, default=10)
@@ -144,11 +171,15 @@ def main() -> None:
     heading("Fits that are killed and go on")
     folder = Path(tempfile.mkdtemp())
     try:
-        of = f"{asked.model}, {asked.patients} patients"
-        part(f"kill -9 of 'pdmodel fit' at random moments: {of}")
-        killed_and_resumed(folder, asked.model, asked.kills, asked.patients, asked.seed)
-        part(f"cost of checkpoints: {asked.model}, the embedded cohort of 60 patients")
-        cost(folder, asked.model, asked.turns)
+        part("cost of one file, checksum and flush to disk included")
+        files(folder)
+        if asked.kills:
+            of = f"{asked.model}, {asked.patients} patients"
+            part(f"kill -9 of 'pdmodel fit' at random moments: {of}")
+            killed_and_resumed(folder, asked.model, asked.kills, asked.patients, asked.seed)
+        if asked.turns:
+            part(f"cost of checkpoints: {asked.model}, the embedded cohort of 60 patients")
+            cost(folder, asked.model, asked.turns)
     finally:
         shutil.rmtree(folder)
 

@@ -1,6 +1,7 @@
 """Checkpoints: what comes back is what was kept, to the bit, and damage is told, never used."""
 
 import json
+import time
 import zipfile
 from typing import NamedTuple
 
@@ -292,6 +293,18 @@ def test_a_chain_goes_on_before_a_damaged_file(keep, told, whole_run, how, chunk
     draws, reports = sampled(keep())
     assert same(draws, whole_run)
     assert ([one.done for one in reports], told) == ([150], [])  # nothing is left to do
+
+
+def test_where_writing_is_slow_there_are_fewer_files(keep, monkeypatch, whole_run):
+    def slow(path, about, arrays):
+        time.sleep(0.4)  # as 10 s at a share of 4 %
+        written(path, about, arrays)
+
+    written = checkpoint.write
+    monkeypatch.setattr(checkpoint, "write", slow)
+    slowly = keep(every=1e-9)
+    assert same(sampled(slowly)[0], whole_run)
+    assert len(list(slowly.folder.glob("chain-*.npz"))) == 6  # the first and the last of each
 
 
 def test_a_missing_or_moved_file_is_not_passed_over(keep, told, whole_run):

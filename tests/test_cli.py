@@ -122,14 +122,14 @@ def fitting(monkeypatch, fit_by_hand):
 
 COMMANDS = {
     "": ("check", "check-model", "response", "fit", "diagnose", "classify", "predict", "simulate",
-         "plot", "report", "demo"),
+         "plot", "report", "demo", "compare"),
     "demo": ("--output", "--seed"),
     "check": ("SIZES", "--doses", "--regimen", "--format <long|laleh2022|nonmem|sdtm|adam>",
               "--arm", "--unit", "--evaluator", "--drug", "--dv", "--json"),
     "check-model": ("FILE",),
     "fit": ("SIZES", "--doses", "--regimen", "--model", "--residual", "--pooling <partial|none>",
-            "--seed", "--chains", "--warmup", "--draws", "--overwrite", "-o, --output",
-            "--correlated", "--covariate", "quick"),
+            "--seed", "--chains", "--warmup", "--draws", "--overwrite", "--resume",
+            "-o, --output", "--correlated", "--covariate", "quick"),
     "response": ("SIZES", "--doses", "--rule", "--compare", "--patients", "--robustness", "--arm"),
     "diagnose": ("RUN", "--json"),
     "classify": ("RUN", "--rule", "--horizon", "--certainty", "--draws", "--hide-ids", "undecided"),
@@ -138,6 +138,8 @@ COMMANDS = {
     "simulate": ("[RUN]", "--arm", "--model", "-n", "--until", "--seed"),
     "plot": ("RUN", "KIND", "waterfall", "--patient"),
     "report": ("RUN", "-o, --output", "--overwrite"),
+    "compare": ("SIZES | RUN RUN", "--model", "--design", "last3", "--fold", "--seed",
+                "--overwrite", "-o, --output"),
     "data": ("fetch", "path"),
     "data fetch": ("NAME", "laleh2022"),
 }  # fmt: skip

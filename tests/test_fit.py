@@ -141,8 +141,9 @@ def test_a_fit_over_nodes_that_was_stopped_goes_on_to_the_bit(
     untreated = [replace(one, regimens={}, schedules=()) for one in cohort]
     cohort = replace(cohort, patients=tuple(untreated))
     options = SMALL | {"method": method, "correlated": True}
-    chains = (("fitting the surface", 0), ("warm-up", 40), ("sampling", 80), ("patients", 0))
-    stops = (("laying nodes", 0), *(chains if method == "nuts" else ()), ("checking", 0))
+    weighing = tuple(("weighing populations", done) for done in (64, 192, 448))
+    stops = (("climbing", 0), ("laying nodes", 0), *weighing[: 3 if method == "nuts" else 2],
+             ("patients", 0), ("checking", 0))  # fmt: skip
     fit = stopped_and_gone_on(tmp_path, cohort, options, stops, model)
     whole = pdm.fit(model, cohort, **options)
     equal_to_the_bit(fit.tree, whole.tree)

@@ -12,7 +12,6 @@ from pdmodel.errors import FitError
 from pdmodel.likelihood import evidence
 from pdmodel.memory import at_once, available, fits, needed
 from pdmodel.nuts import Settings
-from pdmodel.quadrature import surface
 
 MODEL = pdm.Model(
     pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("student_t")
@@ -29,7 +28,7 @@ def test_arrays_of_draws_grow_with_draws_and_the_program_does_not(data):
     few, many = (needed(MODEL, data, Settings(draws=n, chains=2), "nuts") for n in (100, 1000))
     for name in ("the draws", "the log-likelihood of every scan"):
         assert many[name] == pytest.approx(10 * few[name])
-    for name in ("the program", "stored nodes", "solving nodes"):
+    for name in ("the program", "stored nodes", "solving nodes", "choosing nodes"):
         assert many[name] == few[name]
     scans = data.visible.size
     assert few["the log-likelihood of every scan"] == 2 * 8 * 200 * scans
@@ -43,18 +42,17 @@ def test_only_the_method_that_stores_nodes_counts_them(data):
 WALKS = pdm.Model(pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("walk"))
 
 
-def test_nodes_and_surface_are_counted_by_their_shapes(data):
-    """Nine are shared: 64 terms, solved at 148 places of 128 nodes."""
+def test_nodes_are_counted_by_their_shapes(data):
     assert (len(WALKS.shared), len(WALKS.individual)) == (9, 4)
-    assert len(surface.terms(np.zeros(9))) == surface.count_of(9) == 64
-    found = needed(WALKS, data, Settings(), "nuts-nodes")
+    settings = Settings(chains=2, draws=100)
+    found = needed(WALKS, data, settings, "nuts-nodes")
     assert found["stored nodes"] == 128 * 5 * 5 * 8
-    assert found["the surface"] == 64 * 128 * 5 * 4
-    assert found["fitting the surface"] == (3 * 148 + 64) * 128 * 5 * 8
-    first = needed(WALKS, data, Settings(), "quick")
-    assert "the surface" not in first
+    assert found["laying nodes"] == 4096 * 5 * (3 * 10 + 2 * 14) * 8
+    assert found["weighed populations"] == 2 * (4 * 256 + 2 * 101) * 5 * 6 * 8
+    first = needed(WALKS, data, settings, "quick")
     assert first["stored nodes"] == found["stored nodes"] / 2
-    assert first["draws tried"] == 256 * 5 * (4 * 4 + 2) * 8
+    assert first["weighed populations"] == 2 * 3 * 128 * 5 * 6 * 8
+    assert first["the draws"] == found["the draws"]
 
 
 def test_nodes_to_compare_with_do_not_grow_without_end(data):
@@ -65,20 +63,20 @@ def test_nodes_to_compare_with_do_not_grow_without_end(data):
     assert solving[1] / solving[0] == pytest.approx(128 * 20_000 / 2e6)
 
 
-def test_the_surface_is_fitted_before_there_are_draws():
-    parts = {"the program": 1, "stored nodes": 2, "solving nodes": 3, "the draws": 10,
-             "the log-likelihood of every scan": 20, "the surface": 5,
-             "fitting the surface": 100}  # fmt: skip
-    assert at_once(parts) == 108
-    assert at_once(parts | {"fitting the surface": 4}) == 38
-    assert at_once(parts | {"fitting the surface": 4, "solving nodes": 60}) == 78
+def test_nodes_are_solved_again_beside_the_draws_that_they_check():
+    parts = {"the program": 1, "stored nodes": 2, "solving nodes": 30, "laying nodes": 3,
+             "the draws": 10, "the log-likelihood of every scan": 20,
+             "weighed populations": 5}  # fmt: skip
+    assert at_once(parts) == 48
+    assert at_once(parts | {"laying nodes": 60}) == 68
+    assert at_once(parts | {"solving nodes": 4}) == 38
 
 
-def test_nodes_are_solved_beside_the_draws_that_they_check():
+def test_nodes_are_solved_before_there_are_draws():
     parts = {"the program": 1, "stored nodes": 2, "solving nodes": 40, "the draws": 10,
-             "the log-likelihood of every scan": 20}  # fmt: skip
-    assert at_once(parts) == 53  # draws are compared with fresh nodes
-    assert at_once(parts | {"solving nodes": 4}) == 33
+             "the log-likelihood of every scan": 20, "choosing nodes": 5}  # fmt: skip
+    assert at_once(parts) == 43
+    assert at_once(parts | {"solving nodes": 4}) == 38
 
 
 def test_a_fit_that_needs_more_than_is_free_is_refused_before_it_begins(data, monkeypatch):
@@ -96,6 +94,19 @@ def test_a_fit_is_refused_by_the_public_function_too(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1000)
     with pytest.raises(FitError, match=r"and 0\.0 GB are free"):
         pdm.fit(MODEL, cohort.subset(cohort.keys[:2]), seed=1)
+
+
+MEASURED = {(12, 1000): 1792e6, (60, 4000): 2044e6}
+"""Peak resident bytes of fits of the embedded cohort, by patients and draws of two chains."""
+
+
+@pytest.mark.parametrize(("patients", "draws"), MEASURED)
+def test_the_estimate_is_near_what_was_measured(monkeypatch, patients, draws):
+    monkeypatch.setattr(memory, "cores", lambda: 2)
+    cohort = demo_cohort()
+    data = evidence(MODEL, cohort.subset(cohort.keys[:patients]), "draft")
+    parts = needed(MODEL, data, Settings(draws=draws // 2, chains=2), "nuts")
+    assert at_once(parts) == pytest.approx(MEASURED[patients, draws], rel=0.1)
 
 
 def test_where_the_system_does_not_say_a_fit_is_not_refused(data, monkeypatch):

@@ -201,6 +201,19 @@ def test_a_finished_fit_is_known_and_another_is_not_taken_for_it(run, cohort):
     assert not finished(folder.parent, model, cohort, OPTIONS)
 
 
+def test_a_finished_fit_that_is_damaged_is_not_called_finished(run, cohort):
+    model, folder = run
+    (folder / POSTERIOR).write_bytes((folder / POSTERIOR).read_bytes()[:-1])
+    with pytest.raises(RunError, match=rf"{POSTERIOR} is damaged or was changed"):
+        finished(folder, model, cohort, OPTIONS)
+
+
+def test_a_folder_in_which_nothing_but_a_draft_was_begun_may_be_used(tmp_path):
+    (tmp_path / "run" / ".draft-x").mkdir(parents=True)
+    for how in ({}, {"resume": True}, {"overwrite": True}):
+        assert claim(tmp_path / "run", **how) == tmp_path / "run"
+
+
 def test_a_fit_that_was_killed_between_its_last_file_and_tidying_up_is_finished(run, cohort):
     model, folder = run
     asked = json.loads((folder / MANIFEST).read_text())["asked"]

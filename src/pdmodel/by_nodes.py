@@ -15,26 +15,25 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, Progress, Settings, side_by_side
 from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.corrected import sampled
+from pdmodel.quadrature.independent import chained
 from pdmodel.quadrature.integrand import Series, log_marginals, weighed
-from pdmodel.quadrature.laplace import weighted
 from pdmodel.quadrature.patients import patients
+from pdmodel.quadrature.pool import Weighed, gathered, weigh
 from pdmodel.quadrature.rule import KEPT, MOST, laid
-from pdmodel.quadrature.surface import fitted
 
 type Report = Callable[[Progress], None]
 type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 """Draws, values by name (chain, draw, ...), and figures for each patient or of the fit."""
 
-DISPERSED = 1.5
-"""How far chains start from the mode, in posterior standard deviations."""
+ROUNDS, POOLED = 4, 256
+"""Rounds of positions from which the proposal is learnt, and how many in each."""
 CHECKS = 8
 """Draws at which the likelihood over nodes is compared with fresh nodes."""
 FRESH = 4096
 """Nodes for a value of the marginal likelihood that does not use the stored ones; fewer where
 those of all patients would be more than `MOST`."""
-QUICK = 64
-"""Nodes of a patient for a first answer."""
+QUICK, QUICK_ROUNDS, QUICK_POOLED = 64, 3, 128
+"""The same for a first answer: nodes of a patient, rounds, and positions in each."""
 
 
 class Prepared(NamedTuple):
@@ -69,57 +68,82 @@ def by_nodes(
 ) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out over nodes, then the patients."""
     summit, nodes, known = prepared(of, it, seed, KEPT, report, checkpoints)
-    report(Progress("fitting the surface", 0, 1, 0))
-    surface = checkpoints.kept(
-        "surface", lambda: fitted(of, it, nodes, summit.position, summit.covariance, seed)
+    shape = (settings.chains, settings.draws)
+    total = settings.chains * (settings.draws + 1)
+    told = Ticks(report, ROUNDS * POOLED + total)
+    pool, proposal = gathered(
+        of, it, nodes, summit, seed, ROUNDS, POOLED, checkpoints=checkpoints, tick=told.tick
     )
-    root = DISPERSED * np.linalg.cholesky(summit.covariance)
-    chains = range(settings.chains)
-    away = [jax.random.normal(key_of(seed, "start", k), (len(of),)) for k in chains]
-    starts = [summit.position + root @ z for z in away]
-    keys = [key_of(seed, "chain", k) for k in chains]
-    drawn, rest = sampled(
-        of, (it, surface), starts, keys, summit.covariance, settings, report, checkpoints
-    )
-    x = drawn.positions["x"]
-    values = _values(of, it, known, x, rest["effects"], seed, report)
-    report(Progress("checking", 0, 1, 0))
-    figures = _figures(rest["effective"], rest["marginal"])
-    figures["outside_grid"] = np.full(it.data.patients, rest["outside"].mean())
-    flat = x.reshape(-1, len(of))
-    figures |= checked(of, it, nodes, known, flat, key_of(seed, "check"))
-    positions = {name: x[..., k] for k, name in enumerate(of.names)}
-    return Draws(positions, drawn.statistics), values, figures
+    x = proposal.draw(np.random.default_rng([seed, ROUNDS]), total)
+    found = weigh(
+        of, it, nodes, x, key_of(seed, "draws"),
+        name="draws", checkpoints=checkpoints, tick=told.tick,
+    )  # fmt: skip
+    chains = chained(found, proposal, *shape, seed)
+    figures = {"pareto_k": np.array(pool.pareto_k)}
+    rows = chains.row.ravel()
+    return _sampled(of, it, nodes, known, found, rows, chains.acceptance, seed, report, figures)
 
 
 def quick(
     of: Coordinates, it: Series, seed: int, settings: Settings, report: Report,
     checkpoints: Checkpoints,
 ) -> Sampled:  # fmt: skip
-    """Draw the population around its mode, weighted by the nodes; then the patients.
+    """Choose draws of the population from a pool by weight; then the patients.
 
     The draws are independent; they are dealt out to chains for those who expect chains.
     """
     summit, nodes, known = prepared(of, it, seed, QUICK, report, checkpoints)
-    report(Progress("weighing draws", 0, 1, 0))
     shape = (settings.chains, settings.draws)
-    found = weighted(of, it, nodes, summit, key_of(seed, "laplace"), shape[0] * shape[1])
+    told = Ticks(report, QUICK_ROUNDS * QUICK_POOLED)
+    pool, _ = gathered(
+        of, it, nodes, summit, seed, QUICK_ROUNDS, QUICK_POOLED,
+        checkpoints=checkpoints, tick=told.tick,
+    )  # fmt: skip
+    ladder = np.cumsum(np.exp(pool.log_weight - pool.log_weight.max()))
+    rng = np.random.default_rng([seed, QUICK_ROUNDS])
+    steps = (rng.random() + np.arange(shape[0] * shape[1])) / (shape[0] * shape[1])
+    rows = np.minimum(np.searchsorted(ladder / ladder[-1], steps), len(ladder) - 1)
+    rows = rng.permutation(rows)
+    figures = {"pareto_k": np.array(pool.pareto_k)}
+    one = np.ones(shape)
+    return _sampled(of, it, nodes, known, pool.weighed, rows, one, seed, report, figures)
 
-    def dealt(flat: np.ndarray) -> np.ndarray:
-        return flat.reshape(*shape, *flat.shape[1:])
 
-    x = dealt(found.x)
-    values = _values(of, it, known, x, dealt(found.effects), seed, report)
-    density = dealt(found.log_density)
+class Ticks:
+    """Counts positions that are weighed, and reports them."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self.report, self.total, self.done = report, total, 0
+
+    def tick(self, count: int) -> None:
+        """Count some more."""
+        self.done += count
+        self.report(Progress("weighing populations", self.done, self.total, 0))
+
+
+def _sampled(
+    of: Coordinates, it: Series, nodes: Nodes, known: Known, found: Weighed, rows: np.ndarray,
+    acceptance: np.ndarray, seed: int, report: Report, figures: dict[str, np.ndarray],
+) -> Sampled:  # fmt: skip
+    """Put the chosen rows of weighed positions into the form of a fit."""
+    shape = acceptance.shape
+    mine = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
+    values = _values(of, it, known, mine.x, mine.effects, seed, report)
     statistics = {
-        "diverging": np.zeros(shape, bool), "acceptance_rate": np.ones(shape),
-        "n_steps": np.ones(shape, int), "lp": density, "energy": -density,
+        "diverging": np.zeros(shape, bool), "acceptance_rate": acceptance,
+        "n_steps": np.ones(shape, int), "lp": mine.log_posterior, "energy": -mine.log_posterior,
     }  # fmt: skip
-    figures = _figures(dealt(found.effective), dealt(found.marginal))
-    figures |= {"outside_grid": np.zeros(it.data.patients), "pareto_k": np.array(found.pareto_k)}
+    figures |= {
+        "nodes_effective": mine.effective.mean(axis=(0, 1)),
+        "nodes_effective_low": np.quantile(mine.effective, 0.01, axis=(0, 1)),
+        "log_marginal": mine.marginal,
+        "outside_grid": np.array(0.0),
+    }
     report(Progress("checking", 0, 1, 0))
-    figures |= checked(of, it, nodes, known, found.x, key_of(seed, "check"))
-    positions = {name: x[..., k] for k, name in enumerate(of.names)}
+    flat = mine.x.reshape(-1, len(of))
+    figures |= checked(of, it, nodes, known, flat, key_of(seed, "check"))
+    positions = {name: mine.x[..., k] for k, name in enumerate(of.names)}
     return Draws(positions, statistics), values, figures
 
 
@@ -144,14 +168,6 @@ def _values(
     if of.anchor is not None and moved.anchor is not None:
         values[of.anchor.name] = np.exp(moved.anchor).reshape(*shape, -1)
     return values
-
-
-def _figures(effective: np.ndarray, marginal: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        "nodes_effective": effective.mean(axis=(0, 1)),
-        "nodes_effective_low": np.quantile(effective, 0.01, axis=(0, 1)),
-        "log_marginal": marginal,
-    }
 
 
 def checked(

@@ -33,6 +33,8 @@ from pdmodel.files import digest
 
 EVERY = 5.0
 """Seconds between two files of a chain: so much work is lost at most, beside an open chunk."""
+SHARE = 0.04
+"""Share of the time that writing may take; where it is slow, files are fewer."""
 
 
 class Begun[State, Kept](NamedTuple):
@@ -117,8 +119,8 @@ class InFolder:
     tell : callable
         Takes a line about each file that is damaged.
     every : float, optional
-        Seconds between two files of a chain; `EVERY` by default.
-
+        Seconds between two files of a chain, or more where writing is slow; `EVERY` by default,
+        and 0 for one after each chunk.
     resumed : int
         How often the fit went on before.
     """
@@ -136,6 +138,7 @@ class InFolder:
         self._tell, self._every = tell, EVERY if every is None else every
         self._damaged: list[str] = []
         self._open: dict[int, _Open] = {}
+        self._pause: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def kept[T](self, name: str, compute: Callable[[], T]) -> T:
@@ -211,7 +214,7 @@ class InFolder:
         now.last, now.state = done, state
         if kept is not None:
             now.pieces.append(kept)
-        if time.monotonic() - now.since >= self._every:
+        if time.monotonic() - now.since >= self._pause.get(chain, self._every):
             self.flush(chain)
 
     def flush(self, chain: int) -> None:
@@ -223,7 +226,10 @@ class InFolder:
         about = _about(chain, now.state) | {"first": now.first, "last": now.last}
         arrays = flattened(now.state, "state") | flattened(kept, "kept")
         name = f"chain-{chain}-{now.last:06d}.npz"
+        began = time.monotonic()
         self._write(self.folder / name, about | {"draws": kept is not None}, arrays)
+        spent = time.monotonic() - began
+        self._pause[chain] = self._every and max(self._every, spent / SHARE)
 
     def notes(self) -> dict[str, Any]:
         """Say what was asked for, how often the fit went on, and which files were damaged."""

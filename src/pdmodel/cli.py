@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import asked, fitting, predicting, published, shell, startup
+from pdmodel import asked, comparing, fitting, predicting, published, shell, startup
 from pdmodel.errors import ModelError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -175,7 +175,7 @@ def predict(
     dv: shell.Observed = None, draws: shell.Draws = 1000, seed: shell.Seed = 1,
     hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Predict sizes as scans give them: of the fit's patients, or of new ones (--sizes)."""
+    """Predict sizes of the fit's patients, or of new ones (--sizes)."""
     wanted = asked.days_listed(days, until)
     how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
     table = predicting.asked_for(sizes, doses, regimen, layout, arm, size_kind, how)
@@ -218,6 +218,9 @@ def simulate(
     measured = trial.summary.query("seen == 'measured'")
     typer.echo(measured.to_string(index=False, columns=columns))
     typer.echo("\n".join([*trial.assumptions, f"Written to {output}."]))
+
+
+app.command()(comparing.compare)
 
 
 @app.command()

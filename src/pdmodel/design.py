@@ -17,7 +17,7 @@ from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER, per_patient
 from pdmodel.keys import key_of
 from pdmodel.levels import FRESH, Stored, log_marginals, steps, tabulated
-from pdmodel.likelihood import Evidence, evidence
+from pdmodel.likelihood import Evidence, evidence, stacked
 from pdmodel.look import Look, first_look, log_normal, positions
 from pdmodel.marginal import (
     Table,
@@ -55,9 +55,8 @@ def by_population(
 ) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out, then the patients given it."""
     report(Progress("first look", 0, 1, 0))
-    look = checkpoints.kept(
-        "first look", lambda: first_look(model, data, key_of(seed, "first look"))
-    )
+    key = key_of(seed, "first look")
+    look = checkpoints.kept("first look", lambda: first_look(model, data, key))
     count, total = itertools.count(1), steps(model)
     report(Progress("solving nodes", 0, total, 0))
     stored = checkpoints.kept("nodes", lambda: tabulated(
@@ -68,9 +67,8 @@ def by_population(
     values = _constrained(marginal, (model, stored.table), drawn)
     report(Progress("patients", 0, 1, 0))
     population = _population_of(model, drawn)
-    effects, effective, far = checkpoints.kept(
-        "patients", lambda: _patients(model, data, stored, population, settings, seed)
-    )
+    given = (model, data, stored, population, settings, seed)
+    effects, effective, far = checkpoints.kept("patients", lambda: _patients(*given))
     shape = drawn.statistics["lp"].shape
     for k, q in enumerate(model.individual):
         values[q.name] = np.asarray(q.natural(effects[..., k])).reshape(*shape, -1)
@@ -210,9 +208,8 @@ def together(
 ) -> Sampled:  # fmt: skip
     """Sample population and patients in one program."""
     report(Progress("first look", 0, 1, 0))
-    look = checkpoints.kept(
-        "first look", lambda: first_look(model, data, key_of(seed, "first look"))
-    )
+    key = key_of(seed, "first look")
+    look = checkpoints.kept("first look", lambda: first_look(model, data, key))
     setup = (data, look.picture)
 
     def potential_of(setup: tuple[Evidence, Picture]) -> Callable:
@@ -277,7 +274,7 @@ def alone(
 ) -> Sampled:  # fmt: skip
     """Sample every patient, laid out by `each`, by a sampler of its own, whoever else is there."""
     del data
-    stacked = _stacked([each(model, [patient]) for patient in cohort])
+    apart = stacked([each(model, [patient]) for patient in cohort])
 
     def potential_of(data: Evidence) -> Callable:
         return lambda z: potential_energy(separate, (model, data), {}, z)
@@ -290,27 +287,14 @@ def alone(
         mine = jnp.stack([jax.random.fold_in(key, k) for key in patient_keys])
         scattered = jax.vmap(lambda key: JITTER * jax.random.normal(key, (len(names),)))(mine)
         start = dict(zip(names, scattered.T, strict=True))
-        good = np.asarray(value(start, stacked)) < 1e9
+        good = np.asarray(value(start, apart)) < 1e9
         starts.append({name: jnp.where(good, z, 0.0) for name, z in start.items()})
         keys.append(jax.vmap(lambda key: jax.random.fold_in(key, 1))(mine))
     drawn = sample(
-        potential_of, stacked, starts, keys, settings, report, each=True, checkpoints=checkpoints
+        potential_of, apart, starts, keys, settings, report, each=True, checkpoints=checkpoints
     )
     values = {
         q.name: np.asarray(q.natural(q.centre + q.single_sd * drawn.positions[f"{q.name}_z"]))
         for q in model.free
     }
     return drawn, values, {}
-
-
-def _stacked(pieces: list[Evidence]) -> Evidence:
-    """Pad the evidence of single patients to one shape and stack it."""
-
-    def padded(*leaves: Array) -> Array:
-        longest = np.max([leaf.shape for leaf in leaves], axis=0)
-        full = leaves[0].dtype != bool and all(leaf.size for leaf in leaves)
-        more = [[(0, n - m) for n, m in zip(longest, one.shape, strict=True)] for one in leaves]
-        pad = partial(jnp.pad, mode="edge" if full else "constant")
-        return jnp.stack([pad(x, by) if x.ndim else x for x, by in zip(leaves, more, strict=True)])
-
-    return jax.tree.map(padded, *pieces)

@@ -133,7 +133,7 @@ def diagnose(fit: Fit) -> Diagnosis:
     """Judge a fit.
 
     It is trusted if it has two chains or more, no divergence, an E-BFMI above 0.3 in every chain,
-    no failed solve, patients integrated out to 1.5 nats, a Pareto k up to 0.7 (method ``quick``),
+    no failed solve, patients integrated out to 1.5 nats, a Pareto k up to 0.7 of what is weighed,
     and, in every population and shared parameter, an R-hat below 1.01 with more than 400 effective
     draws in bulk and tail; where each patient is fitted alone, that is asked of every parameter of
     every patient. In a hierarchical fit patients' own parameters are only reported, and patients

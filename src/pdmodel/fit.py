@@ -28,7 +28,7 @@ Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint", "quick"]
 METHODS = ("nuts", "nuts-joint", "quick")
 Way = Literal["nuts", "nuts-nodes", "nuts-joint", "quick", "alone"]
-"""How a fit is sampled: over stored levels or over nodes and a surface, where by method nuts."""
+"""How a fit is sampled; by method nuts, over stored levels or over nodes."""
 Concentrations = Literal["predicted", "drawn"]
 
 

@@ -55,15 +55,14 @@ def against_integration(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def against_weights(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Say what speaks against a first answer (method ``quick``): reasons, and notes."""
+    """Say what speaks against populations that were weighed: reasons, and notes."""
     k = fit.manifest.get("pareto_k")
     if k is None:
         return (), ()
-    note = f"a first answer, drawn around the mode (Pareto k {k:.2f}); method='nuts' samples fully"
+    first = fit.manifest["options"]["method"] == "quick"
+    notes = (f"a first answer, of weighed draws (Pareto k {k:.2f})",) if first else ()
     if k <= HEAVY:
-        return (), (note,)
-    few = (
-        f"few draws carry the first answer: Pareto k is {k:.2f} (must be at most {HEAVY}; fit "
-        "again with method='nuts')"
-    )
-    return (few,), (note,)
+        return (), notes
+    other = "nuts" if first else "nuts-joint"
+    few = f"few populations carry the weight: Pareto k is {k:.2f} (must be at most {HEAVY}; "
+    return (f"{few}fit again with method={other!r})",), notes

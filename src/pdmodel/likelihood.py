@@ -1,6 +1,7 @@
 """From values to the log-likelihood of every scan: solve the courses, ask the residual."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -158,3 +159,16 @@ def log_likelihood(
     """
     expected, ok = expected_sizes(model, values, data)
     return scan_terms(model, values, data, expected, ok), ok
+
+
+def stacked(pieces: list[Evidence]) -> Evidence:
+    """Pad the evidence of single patients to one shape and stack it."""
+
+    def padded(*leaves: Array) -> Array:
+        longest = np.max([leaf.shape for leaf in leaves], axis=0)
+        full = leaves[0].dtype != bool and all(leaf.size for leaf in leaves)
+        more = [[(0, n - m) for n, m in zip(longest, one.shape, strict=True)] for one in leaves]
+        pad = partial(jnp.pad, mode="edge" if full else "constant")
+        return jnp.stack([pad(x, by) if x.ndim else x for x, by in zip(leaves, more, strict=True)])
+
+    return jax.tree.map(padded, *pieces)

@@ -12,20 +12,19 @@ from typing import Any
 
 from pdmodel import by_nodes
 from pdmodel.errors import FitError
+from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
 from pdmodel.likelihood import Evidence
 from pdmodel.marginal import POINTS, split
 from pdmodel.model import Model
 from pdmodel.nodes import KERNELS
 from pdmodel.nuts import Settings, cores
-from pdmodel.quadrature import laplace, rule, surface
+from pdmodel.quadrature import rule
 
 NUMBER = 8
 """Bytes of a number in double precision."""
-SINGLE = 4
-"""In single precision, as the surface is kept."""
-PROGRAM = 900e6
-"""Bytes of the program itself with what it compiles: measured, of the shipped mechanism."""
+PROGRAM, LEAST = 1750e6, 500e6
+"""Bytes of the program with what it compiles, as measured of `exhaustion`, and of any at least."""
 COPIES = 3
 """How often an array of draws is held at a time: drawn, transformed, labelled."""
 LIMITS = ("memory.max", "memory.limit_in_bytes")
@@ -43,7 +42,7 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         Laid out, patients by visits.
     settings : Settings
     method : {"nuts", "nuts-nodes", "nuts-joint", "quick", "alone"}
-        ``nuts`` over stored levels, ``nuts-nodes`` over nodes and a surface.
+        ``nuts`` over stored levels, ``nuts-nodes`` over nodes.
 
     Returns
     -------
@@ -63,33 +62,35 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         levels = LEVELS if split(model)[0] else 1
         parts["stored nodes"] = 2 * levels * features * KEPT * patients * NUMBER
         parts["solving nodes"] = 2 * cores() * KERNELS * RAW * patients * NUMBER
+        chains = min(cores(), settings.chains)
+        parts["choosing nodes"] = 2 * chains * TOGETHER * features * KEPT * patients * NUMBER
     if method in ("nuts-nodes", "quick"):
         parts["the draws"] += 2 * rows  # marginal likelihoods and effective nodes
-        parts |= _over_nodes(model, patients, quick=method == "quick")
+        parts |= _over_nodes(model, patients, settings, quick=method == "quick")
     return {name: int(size) for name, size in parts.items()}
 
 
-def _over_nodes(model: Model, patients: int, *, quick: bool) -> dict[str, float]:
-    """Bytes of what nodes and the surface over them take, the largest of what is held in turn."""
+def _over_nodes(
+    model: Model, patients: int, settings: Settings, *, quick: bool
+) -> dict[str, float]:
+    """Bytes of nodes, of what moments and slopes of them take, and of positions weighed at them."""
     each, shared = len(model.individual), len(model.shared)
     fresh = max(rule.KEPT, min(by_nodes.FRESH, rule.MOST // patients))
-    parts: dict[str, float] = {
+    raw = max(rule.KEPT, min(rule.RAW, rule.MOST // patients))
+    moments = each * (each + 3) // 2
+    weighed = by_nodes.ROUNDS * by_nodes.POOLED + settings.chains * (settings.draws + 1)
+    if quick:
+        weighed = by_nodes.QUICK_ROUNDS * by_nodes.QUICK_POOLED
+    return {
         "stored nodes": (by_nodes.QUICK if quick else rule.KEPT) * patients * (each + 1) * NUMBER,
         "solving nodes": 2 * min(cores(), by_nodes.CHECKS) * KERNELS * fresh * patients * NUMBER,
+        "laying nodes": raw * patients * (3 * (shared + 1) + 2 * moments) * NUMBER,
+        "weighed populations": 2 * weighed * patients * (each + 2) * NUMBER,
     }
-    if quick:
-        parts["draws tried"] = laplace.TRIED * patients * (laplace.TIMES * each + 2) * NUMBER
-        return parts
-    terms = surface.count_of(shared)
-    values = rule.KEPT * patients
-    parts["the surface"] = SINGLE * terms * values
-    places = 1 + int(surface.PLACES * terms) if shared else 1
-    parts["fitting the surface"] = (3 * places + terms) * values * NUMBER
-    return parts
 
 
 def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[str, Any]:
-    """Make sure that a fit has the memory that it needs.
+    """Make sure that there is memory for the arrays of a fit, and for the smallest program.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
     """
     parts, free = needed(model, data, settings, method), available()
     total = at_once(parts)
-    if free is not None and total > free:
+    if free is not None and total - parts["the program"] + LEAST > free:
         largest = max(parts, key=lambda name: parts[name])
         draws = settings.chains * settings.draws
         raise FitError(
@@ -117,16 +118,16 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
 def at_once(parts: Mapping[str, int]) -> int:
     """Most that is held at a time.
 
-    Nodes are solved, and the surface is fitted, before there are draws; where draws are compared
-    with fresh nodes, both are held.
+    Nodes are solved before there are draws; where patients are integrated out over nodes, some are
+    solved again beside the draws, to check them.
     """
-    draws = parts["the draws"]
-    kept = sum(parts.get(name, 0) for name in ("stored nodes", "the surface", "draws tried"))
-    solving = parts.get("solving nodes", 0)
-    checking = solving + draws if "stored nodes" in parts else 0
-    after = draws + parts["the log-likelihood of every scan"]
-    largest = max(checking, parts.get("fitting the surface", 0), after)
-    return parts["the program"] + kept + largest
+    before = max(parts.get("solving nodes", 0), parts.get("laying nodes", 0))
+    after = parts["the log-likelihood of every scan"] + parts.get("choosing nodes", 0)
+    kept = parts.get("stored nodes", 0)
+    if "weighed populations" in parts:
+        kept += parts["weighed populations"]
+        after = max(after, parts["solving nodes"])
+    return parts["the program"] + kept + max(before, parts["the draws"] + after)
 
 
 def available() -> int | None:

@@ -19,9 +19,9 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, side_by_side
 from pdmodel.quadrature.climb import Known, explored, nothing_known
 from pdmodel.quadrature.coordinates import Coordinates, Population
-from pdmodel.quadrature.corrected import chosen
 from pdmodel.quadrature.integrand import Series, log_weights, series
 from pdmodel.quadrature.patients import patients
+from pdmodel.quadrature.pool import chosen
 from pdmodel.quadrature.rule import laid
 from pdmodel.tree import labelled_tree
 
@@ -130,4 +130,4 @@ def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Kn
 
 @partial(jax.jit, static_argnums=0)
 def _chosen(of: Coordinates, it: Series, nodes: Nodes, population: Population, key: Array) -> Array:
-    return chosen(key, log_weights(of, it, nodes, population), nodes.effects)[0]
+    return chosen(key, log_weights(of, it, nodes, population), nodes.effects)

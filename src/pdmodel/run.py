@@ -91,15 +91,7 @@ def load(folder: Path | str) -> Fit:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    for name, known in manifest["sha256"].items():
-        path = folder / name
-        if not path.exists():
-            raise RunError(f"{path} is missing; run 'pdmodel fit' again.")
-        if checksum(path) != known:
-            raise RunError(
-                f"{path} is damaged or was changed: its checksum differs from the manifest's. "
-                "Run 'pdmodel fit' again with --overwrite."
-            )
+    check_files(folder, manifest)
     cohort = _understood(folder / COHORT, _cohort_in)
     tree = _understood(folder / POSTERIOR, _tree_in)
     parts = manifest["model"]
@@ -110,6 +102,19 @@ def load(folder: Path | str) -> Fit:
         residual(parts["residual"]),
     )
     return Fit(model, cohort, tree, manifest)
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Make sure that every file of a run is the one that was written; RunError if not."""
+    for name, known in manifest["sha256"].items():
+        path = folder / name
+        if not path.exists():
+            raise RunError(f"{path} is missing; run 'pdmodel fit' again.")
+        if checksum(path) != known:
+            raise RunError(
+                f"{path} is damaged or was changed: its checksum differs from the manifest's. "
+                "Run 'pdmodel fit' again with --overwrite."
+            )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -151,7 +156,8 @@ def claim(folder: Path | str, *, overwrite: bool = False, resume: bool = False) 
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose another output folder with -o.")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    names = {name for name in found if not name.startswith(DRAFT)}
     if names and not (resume and names & {UNFINISHED, MANIFEST}):
         _not_in_the_way(folder, names, overwrite=overwrite)
     try:
@@ -177,10 +183,7 @@ def _not_in_the_way(folder: Path, names: set[str], *, overwrite: bool) -> None:
             f"The folder {folder} is not empty; choose another with -o, or add --overwrite."
         )
     ours = {POSTERIOR, COHORT, MANIFEST, UNFINISHED, CHUNKS, "plots"}
-    foreign = sorted(
-        name for name in names - ours
-        if not name.endswith((".csv", ".html", ".nc")) and not name.startswith(DRAFT)
-    )  # fmt: skip
+    foreign = sorted(name for name in names - ours if not name.endswith((".csv", ".html", ".nc")))
     if foreign and not names & {MANIFEST, UNFINISHED}:
         raise RunError(
             f"The folder {folder} holds {foreign[0]!r} and no run; it is not overwritten. "

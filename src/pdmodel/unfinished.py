@@ -23,7 +23,15 @@ from pdmodel.data import Cohort
 from pdmodel.errors import FitError, OptionError, RunError
 from pdmodel.files import clear_drafts, digest, whole
 from pdmodel.model import Model
-from pdmodel.run import CHUNKS, MANIFEST, UNFINISHED, cohort_entries, model_entries, read_manifest
+from pdmodel.run import (
+    CHUNKS,
+    MANIFEST,
+    UNFINISHED,
+    check_files,
+    cohort_entries,
+    model_entries,
+    read_manifest,
+)
 
 SHORT = 12
 """Characters of a checksum that are shown."""
@@ -133,11 +141,13 @@ def finished(folder: Path | str, model: Model, cohort: Cohort, options: Mapping[
     folder = Path(folder)
     if not (folder / MANIFEST).exists():
         return False
-    asked, known = asked_for(model, cohort, options), read_manifest(folder).get("asked")
+    manifest, asked = read_manifest(folder), asked_for(model, cohort, options)
+    known = manifest.get("asked")
     if (folder / UNFINISHED).exists() and known != asked:
         return False  # another is to take its place
     if known is not None:
         _same(folder, known, asked)
+    check_files(folder, manifest)
     _removed(folder)
     return True
 

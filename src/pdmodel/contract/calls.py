@@ -12,6 +12,7 @@ from pdmodel.action import VOCABULARY
 from pdmodel.contract.file import line_of, said
 from pdmodel.contract.finding import Finding, error, listed, nearest, note
 from pdmodel.mechanism import Mechanism
+from pdmodel.step import dependence
 
 OURS = Path(__file__).parent.parent
 """Where lines are not the user's to mend."""
@@ -24,26 +25,22 @@ class Undeclared(Exception):  # noqa: N818  # is not an error of ours: it tells 
 
 
 class Watched(dict):
-    """A mapping that notes what is read of it, and tells what is not there."""
+    """A dict that tells in words what is not there."""
 
     def __init__(self, what: str, where: str, values: Mapping) -> None:
         super().__init__(values)
         self.what, self.where = what, where
-        self.read: set[str] = set()
 
-    def __getitem__(self, name: str) -> object:
-        """Give a value, and note that it was read."""
-        if name not in self.keys():
-            hint = nearest(name, self)
-            raise Undeclared(
-                f"the {self.what} {name!r}, which is not in {self.where}: {listed(self)}.{hint}"
-            )
-        self.read.add(name)
-        return super().__getitem__(name)
+    def __missing__(self, name: str) -> object:
+        """Tell what was read, and what could be."""
+        hint = nearest(name, self)
+        raise Undeclared(
+            f"the {self.what} {name!r}, which is not in {self.where}: {listed(self)}.{hint}"
+        )
 
-    def get(self, name: str, default: object = None) -> object:
-        """Give a value or the default, and note that it was read."""
-        return self[name] if name in self.keys() else default
+    def __or__(self, more: Mapping) -> "Watched":  # type: ignore[override]
+        """Stay watched when joined with more."""
+        return Watched(self.what, self.where, {**self, **more})
 
 
 def typical(one: Mechanism) -> dict[str, jax.Array]:
@@ -147,11 +144,33 @@ def _called(one: Mechanism) -> Iterator[Finding]:
         yield missing or error(f"log_size gives shape {jnp.shape(size)}; it must be one number.")
     if wrong or missing or not _fits(one, change):
         return
-    yield from _unread(one, p, a)
-    for name in s:
-        if name not in s.read:
-            yield note(f"neither rate nor log_size reads state {name!r}: it changes nothing.")
-    yield from _compiled(one, dict(p), dict(s), dict(a))
+    broken = [*_compiled(one, dict(p), dict(s), dict(a))]
+    yield from broken or _unread(one, {"p": p, "s": s, "a": a})
+
+
+def _unread(one: Mechanism, given: Mapping[str, Mapping[str, jax.Array]]) -> Iterator[Finding]:
+    """Tell what nothing depends on, as traced."""
+
+    def every(x: Mapping[str, jax.Array], _: object) -> dict[str, jax.Array]:
+        p, s, a = ({name: x[f"{kind}.{name}"] for name in given[kind]} for kind in "psa")
+        out = {"size": one.log_size(s, p)}
+        for place, states in (
+            ("start", one.initial(p)), ("change", one.rate(jnp.asarray(DAYS[2]), s, p, a)),
+        ):  # fmt: skip
+            out |= {f"{place}.{name}": value + jnp.zeros(()) for name, value in states.items()}
+        return out
+
+    x = {f"{kind}.{name}": v for kind, some in given.items() for name, v in some.items()}
+    read = set().union(*dependence(every, x, {}).values())
+    for name in given["p"]:
+        if f"p.{name}" not in read:
+            yield error(f"parameter {name!r} is declared, but nothing reads it; use or remove it.")
+    for action in given["a"]:
+        if f"a.{action}" not in read:
+            yield note(f"answers_to has {action!r}, but rate never reads it: it does nothing.")
+    for state in given["s"]:
+        if f"s.{state}" not in read:
+            yield note(f"neither rate nor log_size reads state {state!r}: it changes nothing.")
 
 
 def _fits(one: Mechanism, got: object) -> bool:
@@ -179,15 +198,6 @@ def _states(one: Mechanism, got: object, wrong: Finding | None, name: str) -> It
                 f"{name} gives {state!r} in shape {jnp.shape(got[state])}; write it for one "
                 "patient at one time, as a number."
             )
-
-
-def _unread(one: Mechanism, p: Watched, a: Watched) -> Iterator[Finding]:
-    for name in p:
-        if name not in p.read:
-            yield error(f"parameter {name!r} is declared, but nothing reads it; use or remove it.")
-    for action in a:
-        if action not in a.read:
-            yield note(f"answers_to has {action!r}, but rate never reads it: it does nothing.")
 
 
 def _compiled(one: Mechanism, p: dict, s: dict, a: dict) -> Iterator[Finding]:

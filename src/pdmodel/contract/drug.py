@@ -28,9 +28,6 @@ def engaged(one: Drug) -> Iterator[Finding]:
         yield error(f"engage gives {listed(strengths)}; actions are {listed(one.actions)}.")
     for action, strength in strengths.items():
         yield from _strength(action, np.asarray(strength))
-    for name in p:
-        if name not in p.read:
-            yield error(f"constant {name!r} is declared, but engage does not read it.")
     yield from _kinetics(one)
     yield from _regimens(one)
 

@@ -43,6 +43,7 @@ def finite_and_true(one: Mechanism) -> Iterator[Finding]:
     yield from _finite(one)
     yield from _sized(one)
     yield from _kept_above_0(one)
+    yield from _jumping(one)
     yield from _anchored(one)
     yield from _paired(one)
 
@@ -59,11 +60,16 @@ def _units(one: Mechanism) -> Iterator[Finding]:
 
 def _finite(one: Mechanism) -> Iterator[Finding]:
     """Ask at typical values first, whose message is the clearer one, then at draws."""
-    middle = {name: value[None] for name, value in typical(one).items()}
-    for p, where in ((middle, "at typical values"), (drawn(one, DRAWS, SEED), "of the prior")):
-        for what, bad, when in _broken(one, p):
-            rows, i = len(bad), int(np.flatnonzero(bad)[0])
-            count = f" in {int(bad.sum())} of {rows} draws" if rows > 1 else ""
+    draws, middle = drawn(one, DRAWS, SEED), typical(one)
+    p = {name: jnp.append(middle[name], draws[name]) for name in middle}
+    asked = [*_asked(one, p)]
+    for rows, where in ((slice(0, 1), "at typical values"), (slice(1, None), "of the prior")):
+        for what, value, when in asked:
+            bad = ~np.isfinite(np.asarray(value[rows]))
+            if not bad.any():
+                continue
+            i = rows.start + int(np.flatnonzero(bad)[0])
+            count = f" in {int(bad.sum())} of {DRAWS} draws" if rows.start else ""
             values = ", ".join(f"{name} {float(value[i]):.3g}" for name, value in p.items())
             yield error(
                 f"{what} is not finite{count} {where}{when}; look for a division by 0, a logarithm "
@@ -72,12 +78,12 @@ def _finite(one: Mechanism) -> Iterator[Finding]:
             return  # what else is not finite mostly follows from it
 
 
-def _broken(one: Mechanism, p: Values) -> Iterator[tuple[str, np.ndarray, str]]:
-    """Tell what is not finite, of which draws, and when: values before their slopes."""
+def _asked(one: Mechanism, p: Values) -> Iterator[tuple[str, Array, str]]:
+    """Give what must be finite, of each draw, and when: values before their slopes."""
     start = jax.vmap(one.initial)(p)
     for name, value in start.items():
-        yield from _bad(f"initial of {name!r}", value, "")
-    yield from _bad("log_size", jax.vmap(one.log_size)(start, p), " at the first scan")
+        yield f"initial of {name!r}", value, ""
+    yield "log_size", jax.vmap(one.log_size)(start, p), " at the first scan"
     over = (None, 0, 0, None)
     rates = jax.jit(jax.vmap(one.rate, over))
     every = jax.jit(jax.vmap(jax.jacfwd(one.rate, argnums=(1, 2)), over))
@@ -86,16 +92,10 @@ def _broken(one: Mechanism, p: Values) -> Iterator[tuple[str, np.ndarray, str]]:
             when = f", on day {day:g} with actions of {strength:g}"
             now, a = jnp.asarray(day), acting(one, strength)
             for name, value in rates(now, start, dict(p), a).items():
-                yield from _bad(f"rate of {name!r}", value, when)
+                yield f"rate of {name!r}", value, when
             for name, (by_state, by_parameter) in every(now, start, dict(p), a).items():
                 for by, slope in (*by_state.items(), *by_parameter.items()):
-                    yield from _bad(f"the slope of the rate of {name!r} by {by!r}", slope, when)
-
-
-def _bad(what: str, value: Array, when: str) -> Iterator[tuple[str, np.ndarray, str]]:
-    bad = ~np.isfinite(np.asarray(value))
-    if bad.any():
-        yield what, bad, when
+                    yield f"the slope of the rate of {name!r} by {by!r}", slope, when
 
 
 def _sized(one: Mechanism) -> Iterator[Finding]:
@@ -132,6 +132,22 @@ def _kept_above_0(one: Mechanism) -> Iterator[Finding]:
                     "would fall below 0. Let what is lost go with how much is there."
                 )
                 break
+
+
+def _jumping(one: Mechanism) -> Iterator[Finding]:
+    """Look for rates that jump on day 0, of states whose error is not that of the size."""
+    _, s, p, a = somewhere(one, SEED)
+    rates = jax.vmap(one.rate, (None, 0, 0, 0))
+    before, after = rates(jnp.asarray(-1e-6), s, p, a), rates(jnp.asarray(1e-6), s, p, a)
+    slopes = jax.vmap(jax.grad(one.log_size))(s, p)
+    for name in one.states:
+        if np.allclose(before[name], after[name], rtol=CLOSE, atol=CLOSE * 1e-2):
+            continue
+        if not np.any(slopes[name]):
+            yield note(
+                f"rate of {name!r} jumps on day 0. Steps look a little ahead, so that a state "
+                "beside the size feels it too early; let an action start it, which is exact."
+            )
 
 
 def somewhere(one: Mechanism, seed: int) -> tuple[Array, State, Values, dict[str, Array]]:

@@ -1,8 +1,8 @@
 """Sampling with patients integrated out over nodes, for any mechanism and residual.
 
 The way of a fit: `coordinates` says what is sampled, `climb` finds the mode and what is known of
-each patient, `rule` lays nodes for every patient, `surface` stands for the likelihood at the nodes
-between evaluations, `corrected` samples the population with NUTS on the surface and decides by the
-nodes, `patients` draws the patients given the population. What this neglects, the finite number of
-nodes, is measured against fresh nodes and kept with the fit.
+each patient, `rule` lays nodes for every patient, `pool` weighs positions of the population around
+the mode and learns where the posterior lies, `independent` makes chains of such positions,
+`patients` draws the patients given the population. What this neglects, the finite number of nodes,
+is measured against fresh nodes and kept with the fit.
 """

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pdmodel.nodes import Nodes, kept
+from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.climb import Known, Turn, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import Series, heights, log_marginals
@@ -17,6 +18,9 @@ MOST = 2_000_000
 """Nodes of all patients together that are solved."""
 WIDENED = 1.3
 """Nodes are kept in proportion to their weight under a population this much wider."""
+STEP = 0.25
+"""Of shared parameters, in units of their priors."""
+STEEPEST = 40.0
 NEWTON = 30
 
 
@@ -33,8 +37,9 @@ def laid(
     """Lay nodes for every patient around a population.
 
     The kept nodes stand for the many: by a tilt of their weights (the least in relative entropy)
-    the mean and the covariance of the effects, and the marginal likelihood, are those of the many,
-    at this population.
+    the mean and the covariance of the effects, the mean slopes of the log-likelihood along all
+    shared parameters, and the marginal likelihood are those of the many, at this population. So
+    the likelihood over the few changes, near there, as that over the many does.
 
     Returns
     -------
@@ -52,7 +57,10 @@ def laid(
     chosen = kept(key, turn.nodes, target, count)
     found = heights(of, it, chosen.effects, population)
     height = found.first + found.rest + log_density(chosen.effects, population)
-    nodes = _tilted(chosen, height, turn)
+    slopes = [
+        _slopes(of, it, effects, population) for effects in (turn.nodes.effects, chosen.effects)
+    ]
+    nodes = _tilted(chosen, height, turn, *slopes)
     weight = jax.nn.softmax(height - nodes.log_drawn, axis=0)
     return Rule(nodes, turn.known._replace(nodes=nodes.effects, weight=weight))
 
@@ -62,13 +70,28 @@ def _difference(effects: Array, one: Population, other: Population) -> Array:
     return log_density(effects, one) - log_density(effects, other)
 
 
+def _slopes(of: Coordinates, it: Series, effects: Array, population: Population) -> Array:
+    """Slopes of the log-likelihood along shared parameters, (nodes, patients, shared)."""
+    steps = [STEP * q.sd for q in of.model.shared]
+    moved = [population.shared.at[k].add(step) for k, step in enumerate(steps)]
+    every = [population, *(population._replace(shared=shared) for shared in moved)]
+
+    def rest(k: int) -> Array:
+        return heights(of, it, effects, every[k]).rest
+
+    here, *ends = side_by_side(rest, len(every))
+    rises = [jnp.clip((end - here) / STEP, -STEEPEST, STEEPEST) for end in ends]
+    return jnp.stack(rises, axis=-1) if rises else jnp.zeros((*here.shape, 0))
+
+
 @jax.jit
-def _tilted(chosen: Nodes, height: Array, turn: Turn) -> Nodes:
+def _tilted(chosen: Nodes, height: Array, turn: Turn, of_many: Array, of_few: Array) -> Nodes:
     weight = jax.nn.softmax(turn.log_weight, axis=0)
     mean = jnp.sum(weight[..., None] * turn.nodes.effects, axis=0)
     off = turn.nodes.effects - mean
     sd = jnp.sqrt(jnp.sum(weight[..., None] * off**2, axis=0))
     many, few = (_products((e - mean) / sd) for e in (turn.nodes.effects, chosen.effects))
+    many, few = (jnp.concatenate(x, axis=-1) for x in ((many, of_many), (few, of_few)))
     goal = jnp.sum(weight[..., None] * many, axis=0)
     log_weight = height - chosen.log_drawn
     tilt = jax.vmap(_tilt, (1, 1, 0), 1)(log_weight, few, goal)

@@ -1,0 +1,205 @@
+"""A pool of weighed positions of the population, and the proposal that is learnt from it.
+
+Positions are drawn around the mode and weighed by the nodes; from all that were weighed, the next
+proposal takes mean and covariance, and so on (adaptive multiple importance sampling: Cornuet,
+Marin, Mira, Robert 2012, doi:10.1111/j.1467-9469.2011.00756.x). Weights refer to the mixture of
+all proposals that were used. They are smoothed, and the shape of their tail says how far they can
+be trusted (Vehtari and others 2024, arXiv:1507.02646).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from arviz_stats.base.array import array_stats
+from jax import Array
+from scipy.special import logsumexp
+from scipy.stats import multivariate_t
+
+from pdmodel.checkpoint import Checkpoints
+from pdmodel.nodes import Nodes
+from pdmodel.nuts import side_by_side
+from pdmodel.quadrature.climb import Summit
+from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.integrand import Series, log_marginals, weighed
+
+TAIL = 7
+"""Degrees of freedom of proposals."""
+WIDER = 1.1
+"""Factor on their standard deviations."""
+BROAD, BROADER = 0.1, 2.0
+"""Share of a proposal that is wider than the rest, and by how much."""
+ENOUGH = 4.0
+"""Effective draws for each coordinate below which weights are flattened."""
+LEAST = 0.02
+"""Power to which weights are flattened at most."""
+CHUNK = 64
+"""Positions that are kept together on disk."""
+
+
+class Proposal(NamedTuple):
+    """Two Student-t distributions around one middle."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def _parts(self) -> list[tuple[float, np.ndarray]]:
+        shape = self.covariance * WIDER**2 * (TAIL - 2.0) / TAIL
+        return [(1.0 - BROAD, shape), (BROAD, shape * BROADER**2)]
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draw positions, (count, coordinates)."""
+        wide = rng.random(count) < BROAD
+        root = np.linalg.cholesky(self._parts()[0][1])
+        z = rng.standard_normal((count, len(self.mean))) @ root.T
+        tail = np.sqrt(TAIL / rng.chisquare(TAIL, count))
+        return self.mean + z * (tail * np.where(wide, BROADER, 1.0))[:, None]
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Log density of positions, (count,)."""
+        each = [
+            np.log(share) + np.atleast_1d(multivariate_t.logpdf(x, self.mean, shape, TAIL))  # pyright: ignore[reportArgumentType]
+            for share, shape in self._parts()
+        ]
+        return np.asarray(logsumexp(each, axis=0))
+
+
+class Weighed(NamedTuple):
+    """Positions with what their nodes say, positions first.
+
+    Attributes
+    ----------
+    x : ndarray, shape (count, coordinates)
+    log_posterior : ndarray, shape (count,)
+        Up to a constant.
+    marginal, effective : ndarray, shape (count, patients)
+        Log marginal likelihood, and effective number of nodes.
+    effects : ndarray, shape (count, patients, effects)
+        Of every patient one node, chosen by weight.
+    """
+
+    x: np.ndarray
+    log_posterior: np.ndarray
+    marginal: np.ndarray
+    effective: np.ndarray
+    effects: np.ndarray
+
+
+class Pool(NamedTuple):
+    """All positions that were weighed, the proposals they are from, and their weights.
+
+    `log_weight` is smoothed; `pareto_k` is the shape of its tail before.
+    """
+
+    weighed: Weighed
+    proposals: list[Proposal]
+    log_weight: np.ndarray
+    pareto_k: float
+
+
+def weigh(
+    of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray, key: Array, *,
+    name: str, checkpoints: Checkpoints, tick: Callable[[int], None],
+) -> Weighed:  # fmt: skip
+    """Weigh the nodes at positions, in chunks that are kept.
+
+    Parameters
+    ----------
+    tick : callable
+        Told how many positions were done in a chunk.
+    """
+    keys, pieces = jax.random.split(key, len(x)), []
+    for first in range(0, len(x), CHUNK):
+        rows = range(first, min(first + CHUNK, len(x)))
+        chunk = partial(_chunk, of, it, nodes, x, keys, rows)
+        pieces.append(checkpoints.kept(f"{name} {first}", chunk))
+        tick(len(rows))
+    return _joined(pieces)
+
+
+def _joined(pieces: list[Weighed]) -> Weighed:
+    """Put positions one after the other."""
+    parts = zip(*pieces, strict=True)
+    return Weighed(*(np.concatenate([np.asarray(one) for one in part]) for part in parts))
+
+
+def _chunk(
+    of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray, keys: Array, rows: range
+) -> Weighed:
+    def one(k: int) -> tuple[np.ndarray, ...]:
+        return tuple(map(np.asarray, _one(of, it, nodes, jnp.asarray(x[rows[k]]), keys[rows[k]])))
+
+    found = zip(*side_by_side(one, len(rows)), strict=True)
+    return Weighed(x[rows.start : rows.stop], *(np.stack(part) for part in found))
+
+
+@partial(jax.jit, static_argnums=0)
+def _one(of: Coordinates, it: Series, nodes: Nodes, x: Array, key: Array) -> tuple[Array, ...]:
+    density, log_weight = weighed(of, it, nodes, x)
+    effective = 1.0 / jnp.sum(jax.nn.softmax(log_weight, axis=0) ** 2, axis=0)
+    return density, log_marginals(log_weight), effective, chosen(key, log_weight, nodes.effects)
+
+
+def chosen(key: Array, log_weight: Array, effects: Array) -> Array:
+    """Choose a node for every patient by weight, (patients, effects)."""
+    rank = jax.random.categorical(key, log_weight, axis=0)
+    return jnp.take_along_axis(effects, rank[None, :, None], axis=0)[0]
+
+
+def gathered(
+    of: Coordinates, it: Series, nodes: Nodes, summit: Summit, seed: int, rounds: int, count: int,
+    *, checkpoints: Checkpoints, tick: Callable[[int], None],
+) -> tuple[Pool, Proposal]:  # fmt: skip
+    """Weigh positions in rounds, each around what the rounds before found.
+
+    Returns
+    -------
+    pool : Pool
+    proposal : Proposal
+        What a further round would use.
+    """
+    proposal = Proposal(np.asarray(summit.position), summit.covariance)
+    proposals: list[Proposal] = []
+    found: list[Weighed] = []
+    for turn in range(rounds):
+        rng = np.random.default_rng([seed, turn])
+        here = jax.random.fold_in(jax.random.key(seed), turn)
+        found.append(weigh(
+            of, it, nodes, proposal.draw(rng, count), here,
+            name=f"pool {turn}", checkpoints=checkpoints, tick=tick,
+        ))  # fmt: skip
+        proposals.append(proposal)
+        every = _joined(found)
+        proposal = _learnt(every.x, _log_weights(every, proposals), proposal)
+    every = _joined(found)
+    raw = _log_weights(every, proposals)
+    smooth, pareto_k = array_stats.psislw(-raw)  # takes what is to be divided by
+    return Pool(every, proposals, np.asarray(smooth), float(pareto_k)), proposal
+
+
+def _log_weights(found: Weighed, proposals: list[Proposal]) -> np.ndarray:
+    """Log weights against the mixture of the proposals, the largest 0."""
+    mixture = np.asarray(logsumexp([one.log_density(found.x) for one in proposals], axis=0))
+    raw = np.asarray(found.log_posterior - mixture)
+    return np.where(np.isfinite(raw), raw, -np.inf) - np.max(raw[np.isfinite(raw)])
+
+
+def _learnt(x: np.ndarray, log_weight: np.ndarray, before: Proposal) -> Proposal:
+    """Mean and covariance of weighted positions, the weights flattened where too few count."""
+    enough, power = min(ENOUGH * x.shape[1], 0.5 * len(x)), 1.0
+
+    def share_of(power: float) -> np.ndarray:
+        scaled = power * log_weight
+        return np.exp(scaled - np.asarray(logsumexp(scaled)))
+
+    while 1.0 / np.sum(share_of(power) ** 2) < enough and power > LEAST:
+        power *= 0.9
+    weight = share_of(power)
+    mean = weight @ x
+    off = x - mean
+    share = min(1.0, 1.0 / np.sum(weight**2) / (ENOUGH * x.shape[1]) / 2.0)
+    covariance = share * (off.T * weight) @ off + (1.0 - share) * before.covariance
+    return Proposal(mean, covariance)
