@@ -32,7 +32,8 @@ def test_every_drug_has_its_file_s_name_sources_and_a_label_that_can_be_read(nam
     assert one.name == name
     assert one.about
     for population in one.populations:
-        assert "10." in population.source  # a DOI
+        known = "10." if population.patients else "assumption"  # a DOI, or a virtual compartment
+        assert known in population.source
         assert population.typical().source == population.source
         assert f"{population.patients} patients" in population.typical().population
     assert len({population.name for population in one.populations}) == len(one.populations)
@@ -47,7 +48,10 @@ def test_every_drug_has_its_file_s_name_sources_and_a_label_that_can_be_read(nam
 def test_every_drug_acts_between_none_and_all_and_more_with_more(name):
     one = drug(name)
     constants = {q.name: q.typical for q in one.parameters}
-    strengths = one.engage(jnp.array([0.0, 0.1, 1.0, 10.0, 100.0, 1e4]), constants)
+    levels = jnp.array([0.0, 0.1, 1.0, 10.0, 100.0, 1e4])
+    if name == "radiotherapy":  # whose level is the Gy that are in an hour's compartment
+        levels = levels * 7.2e-3 / 1e4
+    strengths = one.engage(levels, constants)
     assert strengths.keys() == set(one.actions)
     for strength in strengths.values():
         assert strength[0] == 0

@@ -136,7 +136,8 @@ def some_state(seed: int) -> dict[str, jax.Array]:
 
 
 def acting(pd1: float, ctla4: float = 0.0) -> dict[str, jax.Array]:
-    return {"pd1_block": jnp.asarray(pd1), "ctla4_block": jnp.asarray(ctla4)}
+    none = {name: jnp.asarray(0.0) for name in MECHANISM.answers_to}
+    return none | {"pd1_block": jnp.asarray(pd1), "ctla4_block": jnp.asarray(ctla4)}
 
 
 @pytest.mark.parametrize("seed", range(5))

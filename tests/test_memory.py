@@ -1,8 +1,5 @@
 """Memory: what a fit needs is estimated from shapes, and refused where there is too little."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 
 import pdmodel as pdm
@@ -37,39 +34,6 @@ def test_arrays_of_draws_grow_with_draws_and_the_program_does_not(data):
 def test_only_the_method_that_stores_nodes_counts_them(data):
     assert "stored nodes" not in needed(MODEL, data, Settings(), "nuts-joint")
     assert "stored nodes" not in needed(MODEL, data, Settings(), "alone")
-
-
-WALKS = pdm.Model(pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual("walk"))
-
-
-def test_nodes_are_counted_by_their_shapes(data):
-    assert (len(WALKS.shared), len(WALKS.individual)) == (9, 4)
-    settings = Settings(chains=2, draws=100)
-    found = needed(WALKS, data, settings, "nuts-nodes")
-    assert found["stored nodes"] == 128 * 5 * 5 * 8
-    assert found["laying nodes"] == 4096 * 5 * (3 * 10 + 2 * 14) * 8
-    assert found["weighed populations"] == 2 * (4 * 256 + 2 * 101) * 5 * 6 * 8
-    first = needed(WALKS, data, settings, "quick")
-    assert first["stored nodes"] == found["stored nodes"] / 2
-    assert first["weighed populations"] == 2 * 3 * 128 * 5 * 6 * 8
-    assert first["the draws"] == found["the draws"]
-
-
-def test_nodes_to_compare_with_do_not_grow_without_end(data):
-    """Of thousands of patients, no more nodes are solved than 2 million, or 128 of each."""
-    many = SimpleNamespace(visible=np.zeros((20_000, 6)))
-    few = SimpleNamespace(visible=np.zeros((2_000, 6)))
-    solving = [needed(WALKS, one, Settings(), "nuts-nodes")["solving nodes"] for one in (few, many)]
-    assert solving[1] / solving[0] == pytest.approx(128 * 20_000 / 2e6)
-
-
-def test_nodes_are_solved_again_beside_the_draws_that_they_check():
-    parts = {"the program": 1, "stored nodes": 2, "solving nodes": 30, "laying nodes": 3,
-             "the draws": 10, "the log-likelihood of every scan": 20,
-             "weighed populations": 5}  # fmt: skip
-    assert at_once(parts) == 48
-    assert at_once(parts | {"laying nodes": 60}) == 68
-    assert at_once(parts | {"solving nodes": 4}) == 38
 
 
 def test_nodes_are_solved_before_there_are_draws():

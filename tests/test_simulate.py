@@ -14,10 +14,11 @@ from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
 from pdmodel.errors import DoseError, ModelError, OptionError, RunError
 from pdmodel.response import CLASSES, RESPONSES, RULES, best_response, visit_responses
 from pdmodel.run import checksum
-from pdmodel.simulate import Trial, simulate, write
+from pdmodel.simulate import Trial, about_of, assembled, planned_trial, simulate, write
 from pdmodel.simulate.arms import read_arms, visit_days
-from pdmodel.simulate.endpoints import mean, median_day, outcomes
-from pdmodel.simulate.trial import COURSES, PATIENTS, SUMMARY, TRIAL, tables
+from pdmodel.simulate.endpoints import median_time, outcomes
+from pdmodel.simulate.means import mean
+from pdmodel.simulate.trial import COURSES, PATIENTS, SUMMARY, TRIAL
 from pdmodel.simulate.virtual import population, virtual_patients
 from pdmodel.trajectory import trajectories
 from pdmodel.units import per_day
@@ -187,9 +188,10 @@ def test_sizes_are_censored_as_tables_are(of_the_prior):
 
 def test_patients_cut_into_chunks_are_the_same_patients(monkeypatch):
     whole = simulate(BARE, ["atezolizumab"], n=7, seed=1, visits=VISITS, draws=2)
-    package = importlib.import_module("pdmodel.simulate")
-    monkeypatch.setattr(package, "TOGETHER", 2)
-    monkeypatch.setattr(package, "ROWS", 2)
+    for name in ("plan", "treatment"):
+        module = importlib.import_module(f"pdmodel.simulate.{name}")
+        monkeypatch.setattr(module, "TOGETHER", 2)
+        monkeypatch.setattr(module, "ROWS", 2)
     cut = simulate(BARE, ["atezolizumab"], n=7, seed=1, visits=VISITS, draws=2)
     pd.testing.assert_frame_equal(cut.patients, whole.patients, rtol=1e-9)
 
@@ -262,14 +264,20 @@ def test_outcomes_agree_with_the_rule_read_scan_by_scan():
 def test_a_course_that_could_not_be_solved_counts_nowhere():
     day = np.array([0.0, 42.0, 84.0])
     size = np.array([[50.0, 30.0, 30.0], [np.nan] * 3, [50.0, 70.0, 90.0]])
-    both = {"a": np.stack([size, size])}
-    people, summary, courses = tables(day, both, {}, np.arange(3), {"a": "posterior"})
-    assert people["best_response"].tolist() == ["PR", "NE", "PD"]
-    assert people["resistance_class"].tolist()[1] == "not_determinable"
-    rate = summary.query("endpoint == 'objective_response' and seen == 'measured'").iloc[0]
-    assert (rate["n"], rate["estimate"]) == (2, 0.5)
-    assert np.isfinite(courses["change_percent"]).all()
-    assert courses["progression_free"].sel(arm="a", seen="measured", day=42.0) == 0.5
+    plan = planned_trial(BARE, {"a": "none"}, n=3, seed=1, visits=day, draws=3)
+    columns = {f"value/{q.name}": np.ones(3) for q in plan.model.free}
+    columns["0/begun"] = np.zeros((3, 0))
+    for seen in ("measured", "latent"):
+        found = outcomes(day, size)._asdict() | {"size": size, "change": size / 50.0 - 1.0}
+        columns |= {f"0/{seen}/{name}": x for name, x in found.items()}
+    trial = assembled(about_of(BARE, plan), columns.__getitem__)
+    assert trial.patients["best_response"].tolist() == ["PR", "NE", "PD"]
+    assert trial.patients["resistance_class"].tolist()[1] == "not_determinable"
+    assert trial.manifest["failed_solves"] == {"a": 1}
+    shares = trial.summary.query("endpoint == 'objective_response' and seen == 'measured'").iloc[0]
+    assert (shares["n"], shares["estimate"]) == (2, 0.5)
+    assert np.isfinite(trial.courses["change_percent"]).all()
+    assert trial.courses["progression_free"].sel(arm="a", seen="measured", day=42.0) == 0.5
 
 
 def test_the_uncertainty_of_a_mean_has_a_part_between_draws_and_a_part_of_patients():
@@ -315,13 +323,13 @@ def test_shares_of_none_and_all_have_an_interval_that_reaches_them():
 
 
 def test_a_median_is_the_visit_by_which_half_have_progressed():
-    day = np.array([0.0, 42.0, 84.0, 126.0])
     group = np.arange(100) % 10
     progressed = np.where(np.arange(100) < 30, 42.0, np.where(np.arange(100) < 60, 84.0, np.inf))
-    middle, low, high = median_day(day, progressed, group)
+    seen = np.isfinite(progressed)
+    middle, low, high = median_time(np.minimum(progressed, 126.0), seen, group)
     assert middle == 84.0
     assert low <= middle <= high
-    assert median_day(day, np.full(100, np.inf), group) == (np.inf, np.inf, np.inf)
+    assert median_time(np.full(100, 126.0), ~np.ones(100, bool), group) == (np.inf,) * 3
 
 
 def test_the_summary_is_the_mean_of_the_patients(of_the_prior):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pdmodel.resistance import classify
     from pdmodel.run import load, save
     from pdmodel.simulate import simulate
+    from pdmodel.simulate.rescue import rescue
 
 __version__ = version("pdmodel")
 
@@ -54,6 +55,7 @@ __all__ = [
     "predict",
     "read_cohort",
     "regimen_from_events",
+    "rescue",
     "residual",
     "save",
     "simulate",
@@ -77,6 +79,7 @@ _HOME = {
     "resistance": ("classify",),
     "run": ("load", "save"),
     "simulate": ("simulate",),
+    "simulate.rescue": ("rescue",),
 }
 """Where each public name lives."""
 

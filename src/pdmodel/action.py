@@ -24,6 +24,13 @@ VOCABULARY = {
     for action in (
         Action("pd1_block", "fraction of PD-1 signalling that is blocked"),
         Action("ctla4_block", "fraction of CTLA-4 signalling that is blocked"),
+        Action("lag3_block", "fraction of LAG-3 signalling that is blocked"),
+        Action("fixation_block", "fraction of the fixation of exhaustion that is undone"),
+        Action("suppression_block", "fraction of the tumor's suppression that is blocked"),
+        Action("t_cell_supply", "supply of T cells from outside, relative to the largest"),
+        Action("tumor_kill", "direct killing of tumor cells, relative to the largest"),
+        Action("growth_block", "fraction of the signals for growth that is blocked"),
+        Action("radiation", "killing by radiation, relative to the largest"),
     )
 }
 

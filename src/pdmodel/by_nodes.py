@@ -29,7 +29,7 @@ ROUNDS, POOLED = 4, 256
 """Rounds of positions from which the proposal is learnt, and how many in each."""
 CHECKS = 8
 """Draws at which the likelihood over nodes is compared with fresh nodes."""
-FRESH = 4096
+FRESH = 2048
 """Nodes for a value of the marginal likelihood that does not use the stored ones; fewer where
 those of all patients would be more than `MOST`."""
 QUICK, QUICK_ROUNDS, QUICK_POOLED = 64, 3, 128

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import asked, comparing, fitting, predicting, published, shell, startup
+from pdmodel import asked, comparing, fitting, predicting, published, shell, startup, trials
 from pdmodel.errors import ModelError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -185,39 +185,8 @@ def predict(
     predicting.predict_into(output, fitted, wanted, table, options, hide_ids=hide_ids)
 
 
-@app.command()
-def simulate(
-    output: shell.Folder,
-    arm: Annotated[list[str], typer.Option(help="What an arm is given; repeat for more arms.")],
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Fit to learn from.")] = None,
-    model: Annotated[str | None, typer.Option(help="In place of RUN: a model's prior.")] = None,
-    residual: shell.Residual = "student_t",
-    patients: Annotated[int, typer.Option("-n", min=1, help="Virtual patients.")] = 1000,
-    until: shell.LastVisit = 730.0,
-    seed: shell.Seed = 1,
-    pharmacokinetics: shell.Kinetics = "drawn",
-    overwrite: shell.Overwrite = False,
-) -> None:
-    """Simulate a trial: the same virtual patients in every arm."""
-    if (run is None) == (model is None):
-        raise typer.BadParameter("give either RUN or --model NAME.", param_hint="'RUN'")
-    startup.float64()
-    import pdmodel as pdm
-    from pdmodel.simulate import simulate, write
-    from pdmodel.simulate.trial import TRIAL
-
-    shell.free_folder(output, TRIAL, overwrite=overwrite)
-    prior = pdm.Model(pdm.mechanism(model), (), pdm.residual(residual)) if model else None
-    source = prior or startup.fitted(run or Path())
-    with busy("Simulating"):
-        trial = simulate(
-            source, arm, n=patients, seed=seed, until=until, pharmacokinetics=pharmacokinetics
-        )
-    write(trial, output)
-    columns = ["arm", "endpoint", "estimate", "low", "high", "basis"]
-    measured = trial.summary.query("seen == 'measured'")
-    typer.echo(measured.to_string(index=False, columns=columns))
-    typer.echo("\n".join([*trial.assumptions, f"Written to {output}."]))
+for command in trials.COMMANDS:
+    app.command()(command)
 
 
 app.command()(comparing.compare)

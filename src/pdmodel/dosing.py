@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from pdmodel.units import HOURS_PER_DAY, MINUTES_PER_DAY
 
 USUAL_DURATION_DAY = 1.0 / HOURS_PER_DAY
 """Infusions last 60 min where nothing else is said."""
+
+FRACTION_DAY = 1.0 / HOURS_PER_DAY
+"""A fraction of radiation stands as an hour; its length does not matter, only its Gy."""
+IN_GRAY = "radiotherapy"
 
 EXAMPLE = "'atezolizumab 1200 mg q3w', or 'ipilimumab 240 mg q3w x4 30 min from day 21'"
 
@@ -31,6 +36,11 @@ class Schedule:
         How many; None goes on until told.
     start_day : float
         Day of the first dose.
+    stop_day : float, optional
+        No dose begins after it.
+    pause : tuple of float, optional
+        Days from and to which treatment is interrupted: doses due from the first on and before the
+        second are left out, later ones keep their days.
     """
 
     drug: str
@@ -39,6 +49,8 @@ class Schedule:
     duration_day: float = USUAL_DURATION_DAY
     doses: int | None = None
     start_day: float = 0.0
+    stop_day: float | None = None
+    pause: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for what, good, rule in (
@@ -47,6 +59,16 @@ class Schedule:
             ("duration_day", 0 <= self.duration_day < np.inf, ">= 0"),
             ("start_day", np.isfinite(self.start_day), "finite"),
             ("doses", self.doses is None or self.doses >= 1, ">= 1, or None to go on"),
+            (
+                "stop_day",
+                self.stop_day is None or self.start_day <= self.stop_day < np.inf,
+                "no earlier than the first dose",
+            ),
+            (
+                "pause",
+                self.pause is None or -np.inf < self.pause[0] < self.pause[1] < np.inf,
+                "of two rising days",
+            ),
         ):
             if not good:
                 raise DoseError(
@@ -61,7 +83,11 @@ class Schedule:
         fitting = max(int((until_day - self.start_day) / self.interval_day) + 2, 0)
         count = fitting if self.doses is None else min(fitting, self.doses)
         start = self.start_day + self.interval_day * np.arange(count, dtype=np.float64)
-        same = np.ones(count)
+        if self.stop_day is not None:
+            start = start[start <= self.stop_day]
+        if self.pause is not None:
+            start = start[(start < self.pause[0]) | (start >= self.pause[1])]
+        same = np.ones(len(start))
         return Regimen(start, self.amount_mg * same, self.duration_day * same).until(until_day)
 
     def __str__(self) -> str:
@@ -71,7 +97,14 @@ class Schedule:
         count = "" if self.doses is None else f" x{self.doses}"
         since = f" from day {self.start_day:.15g}" if self.start_day else ""
         length = f"{self.duration_day * MINUTES_PER_DAY:.15g} min"
-        return f"{self.drug} {self.amount_mg:.15g} mg {every}{count} {length}{since}"
+        until = "" if self.stop_day is None else f" to day {self.stop_day:.15g}"
+        gap = self.pause
+        paused = "" if gap is None else f" pause day {gap[0]:.15g} to {gap[1]:.15g}"
+        amount = f"{self.amount_mg:.15g} mg"
+        if self.drug == IN_GRAY:
+            amount, length = f"{self.amount_mg:.15g} gy", ""
+        said = f"{self.drug} {amount} {every}{count} {length}{since}{until}{paused}"
+        return " ".join(said.split())
 
 
 def planned(schedules: Iterable[Schedule], until_day: float) -> dict[str, Regimen]:
@@ -87,11 +120,13 @@ _NUMBER = r"(\d+(?:\.\d+)?)"
 _CLAUSES = {
     name: re.compile(pattern + r"(?=[\s,;]|$)")
     for name, pattern in (
-        ("amount", rf"{_NUMBER}\s*(mg|g)"),
+        ("amount", rf"{_NUMBER}\s*(mg|gy|g)"),
         ("interval", rf"(?:q\s*|every\s+){_NUMBER}\s*(w|d|weeks?|days?)"),
         ("doses", r"[x×]\s*(\d+)"),
         ("infusion", rf"{_NUMBER}\s*(min|minutes?|h|hours?)"),
         ("start", rf"from\s+day\s+(-?{_NUMBER})"),
+        ("stop", rf"to\s+day\s+(-?{_NUMBER})"),
+        ("pause", rf"pause\s+(?:from\s+)?day\s+{_NUMBER}\s+to\s+(?:day\s+)?{_NUMBER}"),
     )
 }
 _BY_BODY = re.compile(rf"{_NUMBER}\s*(mg|g|ug|µg|mcg)\s*(/|per)\s*(kg|m2|m²)")
@@ -123,7 +158,8 @@ def parse_schedule(
     ----------
     text : str
         Drug, dose and interval; then, in any order, the number of doses (``x4``), the length of
-        each infusion (``30 min``, ``1 h``) and the first day (``from day 21``).
+        each infusion (``30 min``, ``1 h``), the first day (``from day 21``), the day after which no
+        dose begins (``to day 364``) and an interruption (``pause day 63 to 105``).
     labelled : mapping of str to tuple of str, optional
         Labelled regimens by drug, the usual one first; it stands in where `text` has neither dose
         nor interval. Without it such a text is refused.
@@ -153,12 +189,14 @@ def parse_schedule(
         duration_day=said.get("infusion", duration_day),
         doses=None if count is None else int(count),
         start_day=said.get("start", 0.0),
+        stop_day=said.get("stop"),
+        pause=said.get("pause"),
     )
 
 
-def _clauses(rest: str, text: str) -> dict[str, float]:
+def _clauses(rest: str, text: str) -> dict[str, Any]:
     """Read the clauses behind the drug, each at most once, until nothing is left."""
-    said: dict[str, float] = {}
+    said: dict[str, Any] = {}
     while rest := rest.lstrip(" \t\n,;"):
         if found := _BY_BODY.match(rest):
             raise DoseError(
@@ -179,14 +217,20 @@ def _clauses(rest: str, text: str) -> dict[str, float]:
                 "one, or join two schedules with '+'."
             )
         said[name] = _quantity(name, found)
+        if name == "amount" and found[2] == "gy":
+            if "infusion" in said:
+                raise DoseError(f"{text.strip()!r} gives a fraction a length; leave it out.")
+            said["infusion"] = FRACTION_DAY
         rest = rest[found.end() :]
     return said
 
 
-def _quantity(name: str, found: re.Match[str]) -> float:
+def _quantity(name: str, found: re.Match[str]) -> float | tuple[float, float]:
     """Give what a clause says in mg, days or number."""
-    if name in ("doses", "start"):
+    if name in ("doses", "start", "stop"):
         return float(found[1])
+    if name == "pause":
+        return float(found[1]), float(found[2])
     if name == "interval":
         return float(found[1]) * (7.0 if found[2].startswith("w") else 1.0)
     if name == "amount":
@@ -194,9 +238,7 @@ def _quantity(name: str, found: re.Match[str]) -> float:
     return float(found[1]) / (MINUTES_PER_DAY if found[2].startswith("m") else HOURS_PER_DAY)
 
 
-def _usual(
-    drug: str, text: str, labelled: Mapping[str, tuple[str, ...]] | None
-) -> dict[str, float]:
+def _usual(drug: str, text: str, labelled: Mapping[str, tuple[str, ...]] | None) -> dict[str, Any]:
     """Read the first labelled regimen of a drug that came without dose and interval."""
     if labelled and drug in labelled:
         return _clauses(labelled[drug][0], labelled[drug][0])

@@ -1,5 +1,6 @@
 """A drug: from a regimen to a concentration, and from that to actions on the disease."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from pdmodel.dosing import Regimen
 from pdmodel.errors import ModelError
 from pdmodel.parameter import Parameter
 from pdmodel.pharmacokinetics import TwoCompartment
-from pdmodel.variability import PopulationModel
+from pdmodel.variability import CL, V1, V2, PopulationModel, Q
 
 TISSUE_RATIO = Parameter(
     "tissue_ratio",
@@ -61,6 +62,37 @@ def half_pd1_block(why: str) -> Parameter:
         f"(doi:10.1002/psp4.12132){why}; labelled doses saturate it, so sizes cannot inform it "
         "(doi:10.1002/psp4.12140)",
     )
+
+
+HALF_EFFECT = "half_effect"
+
+
+def half_effect(typical: float, source: str) -> Parameter:
+    """Declare the amount in a virtual compartment, mg, at half of the largest effect."""
+    return Parameter(HALF_EFFECT, "mg/L", typical, "level at half of the effect", source=source)
+
+
+def saturating(action: str, concentration: Array, p: Mapping[str, float]) -> Actions:
+    """One action that saturates with the level in the virtual compartment."""
+    return {action: concentration / (concentration + p[HALF_EFFECT])}
+
+
+def virtual_compartment(half_life_day: float, source: str) -> PopulationModel:
+    """Make a K-PD model (doi:10.1007/s10928-006-9035-z): one compartment of 1 L, no plasma data.
+
+    Parameters
+    ----------
+    half_life_day : float
+        Of the effect's driver.
+    source : str
+        Where it is from, or why it was assumed.
+    """
+    out = math.log(2.0) / half_life_day
+    apart = {Q: out * 1e-6, V2: 1.0}  # a second compartment that takes nothing
+    return PopulationModel(
+        name="K-PD", source=source, patients=0, disease="nobody: a virtual compartment",
+        values={CL: out, V1: 1.0, **apart},
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ from pdmodel.tree import labelled_tree
 Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint", "quick"]
 METHODS = ("nuts", "nuts-joint", "quick")
-Way = Literal["nuts", "nuts-nodes", "nuts-joint", "quick", "alone"]
-"""How a fit is sampled; by method nuts, over stored levels or over nodes."""
 Concentrations = Literal["predicted", "drawn"]
 
 
@@ -188,9 +186,8 @@ def fit(
     data = layout(model, cohort)
     influences = {"correlated": correlated, "covariates": _listed(covariates)}
     scales = scaling(cohort, coordinates(model, influences).covariates)
-    way = _way(model, pooling, method, influences)
-    design = _design(way, layout, influences | {"scaling": scales})
-    memory = fits(model, data, settings, way)
+    kind, design = _design(model, pooling, method, layout, influences | {"scaling": scales})
+    memory = fits(model, data, settings, kind)
     drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
     manifest = {
@@ -201,6 +198,7 @@ def fit(
             **influences, "scaling": scales,
         },
         "seconds": {"fit": round(sampled - began, 2)},
+        "design": kind,
         "memory": memory,
         **checkpoints.notes(),
     }  # fmt: skip
@@ -219,8 +217,10 @@ def _listed(influences: Influences | None) -> dict[str, list[str]]:
     }
 
 
-def _way(model: Model, pooling: Pooling, method: Method, options: dict[str, Any]) -> Way:
-    """Choose how the program is sampled."""
+def _design(
+    model: Model, pooling: Pooling, method: Method, layout: Callable, options: dict[str, Any]
+) -> tuple[str, Callable]:
+    """Choose how the program is sampled, and say how."""
     moved = options["correlated"] or options["covariates"]
     if moved and (pooling == "none" or method == "nuts-joint"):
         raise OptionError(
@@ -228,22 +228,13 @@ def _way(model: Model, pooling: Pooling, method: Method, options: dict[str, Any]
             "'quick' only; leave them out, or choose one of these with pooling='partial'."
         )
     if pooling == "none":
-        return "alone"
-    if method != "nuts":
-        return method
+        return "alone", partial(alone, each=layout)
+    if method == "nuts-joint":
+        return "nuts-joint", together
     over_levels = integrable(model) and not model.residual.carried and not moved
-    return "nuts" if over_levels else "nuts-nodes"
-
-
-def _design(way: Way, layout: Callable, options: dict[str, Any]) -> Callable:
-    """Give the function that samples in some way."""
-    if way == "alone":
-        return partial(alone, each=layout)
-    if way == "nuts-joint":
-        return together
-    if way == "nuts":
-        return by_population
-    design = quick if way == "quick" else by_nodes
+    if method == "nuts" and over_levels:
+        return "levels", by_population
+    design = quick if method == "quick" else by_nodes
 
     def sampled(
         model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings,
@@ -253,7 +244,7 @@ def _design(way: Way, layout: Callable, options: dict[str, Any]) -> Callable:
         it = series(data, traits(of, cohort, options["scaling"]))
         return design(of, it, seed, settings, report, checkpoints)
 
-    return sampled
+    return "quick" if method == "quick" else "nodes", sampled
 
 
 def _check(model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings) -> None:

@@ -57,6 +57,12 @@ class Pairs(NamedTuple):
     agreeing: Array
 
 
+def roomy(count: int) -> int:
+    """Round up to one of four lengths an octave, so that few lengths are compiled."""
+    step = 1 << max((int(count) - 1).bit_length() - 3, 0)
+    return -(-int(count) // step) * step
+
+
 def paired(courses: Courses, longest: float, agreeing: float) -> Pairs:
     """Cut the cells of courses into steps of at most `longest` days."""
     parts = np.maximum(np.ceil(courses.length / longest - 1e-9), 1).astype(int)
@@ -68,7 +74,8 @@ def paired(courses: Courses, longest: float, agreeing: float) -> Pairs:
     place, share = np.arange(len(cell)) - (ends - parts)[cell], 1.0 / parts[cell]
     begin = courses.begin[cell] + place * share * courses.length[cell]
     slot = np.where(place == parts[cell] - 1, courses.slot[cell], -1)
-    index = np.minimum(first[:, None] + np.arange(max(1, steps.max())), len(cell) - 1)
+    width = roomy(max(1, steps.max()))
+    index = np.minimum(first[:, None] + np.arange(width), len(cell) - 1)
     record = np.zeros((len(steps), courses.read.max(initial=0) + 1), int)
     inside = np.arange(index.shape[1]) < steps[:, None]
     patient, step = np.nonzero(inside & (slot[index] >= 0))

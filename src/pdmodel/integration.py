@@ -48,7 +48,7 @@ def against_integration(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
     reasons, notes = [], [f"{said} (checked to {noise:.1f}; up to {COARSE} is taken for good)"]
     if error > COARSE:
         reasons, notes = [f"{said} (more than {COARSE}; fit again with method='nuts-joint')"], []
-    outside = fit.tree["integration"].to_dataset()["outside_grid"].item()
+    outside = fit.tree["integration"].to_dataset()["outside_grid"].mean().item()
     if outside > CUT:
         reasons.append(f"{outside:.0%} of the draws lie outside of what was stored")
     return tuple(reasons), tuple(notes)

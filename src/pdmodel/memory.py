@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pdmodel import by_nodes
+from pdmodel.by_nodes import POOLED, QUICK_POOLED, QUICK_ROUNDS, ROUNDS
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
@@ -19,7 +19,8 @@ from pdmodel.marginal import POINTS, split
 from pdmodel.model import Model
 from pdmodel.nodes import KERNELS
 from pdmodel.nuts import Settings, cores
-from pdmodel.quadrature import rule
+from pdmodel.quadrature.rule import MOST
+from pdmodel.quadrature.rule import RAW as RAW_NODES
 
 NUMBER = 8
 """Bytes of a number in double precision."""
@@ -41,8 +42,8 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     data : Evidence
         Laid out, patients by visits.
     settings : Settings
-    method : {"nuts", "nuts-nodes", "nuts-joint", "quick", "alone"}
-        ``nuts`` over stored levels, ``nuts-nodes`` over nodes.
+    method : {"levels", "nodes", "quick", "nuts-joint", "alone"}
+        How the program is sampled; ``levels`` and ``nodes`` are the designs of ``nuts``.
 
     Returns
     -------
@@ -57,36 +58,20 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         "the draws": COPIES * rows * (each + 2) + draws * NUMBER * 3 * len(model.free),
         "the log-likelihood of every scan": 2 * rows * visits,
     }
-    if method == "nuts":
+    if method in ("nodes", "quick"):
+        pooled = QUICK_ROUNDS * QUICK_POOLED if method == "quick" else ROUNDS * POOLED + draws
+        numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
+        raw = min(RAW_NODES, MOST // patients)
+        parts["weighed positions"] = 2 * pooled * patients * (each + 2) * NUMBER
+        parts["solving nodes"] = 2 * raw * patients * numbers * NUMBER
+    if method == "levels":
         features = POINTS ** len(split(model)[1]) + 2 * each + 1
         levels = LEVELS if split(model)[0] else 1
         parts["stored nodes"] = 2 * levels * features * KEPT * patients * NUMBER
         parts["solving nodes"] = 2 * cores() * KERNELS * RAW * patients * NUMBER
         chains = min(cores(), settings.chains)
         parts["choosing nodes"] = 2 * chains * TOGETHER * features * KEPT * patients * NUMBER
-    if method in ("nuts-nodes", "quick"):
-        parts["the draws"] += 2 * rows  # marginal likelihoods and effective nodes
-        parts |= _over_nodes(model, patients, settings, quick=method == "quick")
     return {name: int(size) for name, size in parts.items()}
-
-
-def _over_nodes(
-    model: Model, patients: int, settings: Settings, *, quick: bool
-) -> dict[str, float]:
-    """Bytes of nodes, of what moments and slopes of them take, and of positions weighed at them."""
-    each, shared = len(model.individual), len(model.shared)
-    fresh = max(rule.KEPT, min(by_nodes.FRESH, rule.MOST // patients))
-    raw = max(rule.KEPT, min(rule.RAW, rule.MOST // patients))
-    moments = each * (each + 3) // 2
-    weighed = by_nodes.ROUNDS * by_nodes.POOLED + settings.chains * (settings.draws + 1)
-    if quick:
-        weighed = by_nodes.QUICK_ROUNDS * by_nodes.QUICK_POOLED
-    return {
-        "stored nodes": (by_nodes.QUICK if quick else rule.KEPT) * patients * (each + 1) * NUMBER,
-        "solving nodes": 2 * min(cores(), by_nodes.CHECKS) * KERNELS * fresh * patients * NUMBER,
-        "laying nodes": raw * patients * (3 * (shared + 1) + 2 * moments) * NUMBER,
-        "weighed populations": 2 * weighed * patients * (each + 2) * NUMBER,
-    }
 
 
 def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[str, Any]:
@@ -116,18 +101,13 @@ def fits(model: Model, data: Evidence, settings: Settings, method: str) -> dict[
 
 
 def at_once(parts: Mapping[str, int]) -> int:
-    """Most that is held at a time.
-
-    Nodes are solved before there are draws; where patients are integrated out over nodes, some are
-    solved again beside the draws, to check them.
-    """
-    before = max(parts.get("solving nodes", 0), parts.get("laying nodes", 0))
-    after = parts["the log-likelihood of every scan"] + parts.get("choosing nodes", 0)
-    kept = parts.get("stored nodes", 0)
-    if "weighed populations" in parts:
-        kept += parts["weighed populations"]
-        after = max(after, parts["solving nodes"])
-    return parts["the program"] + kept + max(before, parts["the draws"] + after)
+    """Most that is held at a time: nodes are solved before there are draws."""
+    before = parts.get("solving nodes", 0)
+    names = (
+        "the draws", "the log-likelihood of every scan", "choosing nodes", "weighed positions",
+    )  # fmt: skip
+    after = sum(parts.get(name, 0) for name in names)
+    return parts["the program"] + parts.get("stored nodes", 0) + max(before, after)
 
 
 def available() -> int | None:

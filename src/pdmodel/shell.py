@@ -201,6 +201,22 @@ Kinetics = Annotated[
     Literal["drawn", "typical"],
     typer.Option(help="Concentrations: each virtual patient's own, or the typical patient's."),
 ]
+Conduct = Annotated[
+    str, typer.Option(help="Which scans are made: natural, observed or trial; or death=0.001, ...")
+]
+Chunk = Annotated[
+    str | None,
+    typer.Option(help="Only this share of the patients, as 3/8; then 'pdmodel gather TRIAL'."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes on this computer (needs Dask).")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Dask scheduler to work with, as tcp://10.0.0.1:8786.")
+]
+TrialFolder = Annotated[
+    Path, typer.Argument(metavar="TRIAL", help="Folder that 'pdmodel simulate' writes.")
+]
 Concentrations = Annotated[
     Literal["predicted", "drawn"],
     typer.Option(help="Concentrations: predicted from covariates, or drawn for each patient."),
@@ -236,23 +252,6 @@ def free(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
         raise RunError(f"There is no folder {path.parent}; make it first, or choose another.")
     if path.exists() and not overwrite:
         raise RunError(f"{path} is there already; choose another with -o, or add --overwrite.")
-
-
-def free_folder(path: Path, mark: str, *, overwrite: bool) -> None:
-    """Make sure that a folder may be written: new, empty, or ours, which the file `mark` shows.
-
-    Raises
-    ------
-    RunError
-        If it must not be replaced, or is a file.
-    """
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; choose another output folder with -o.")
-    if path.is_dir() and any(path.iterdir()):
-        if not (path / mark).is_file():
-            raise RunError(f"The folder {path} holds other things; choose another with -o.")
-        if not overwrite:
-            raise RunError(f"{path} is there already; choose another with -o, or add --overwrite.")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Num, PyTree, jaxtyped
 
 from pdmodel.course import Courses
-from pdmodel.grids import Pairs, joined_pairs, paired
+from pdmodel.grids import Pairs, joined_pairs, paired, roomy
 from pdmodel.lanes import Cells, joined_cells, march
 from pdmodel.mechanism import Mechanism, State
 from pdmodel.pairs import extrapolated
@@ -79,9 +79,10 @@ def blocked(courses: Courses) -> Blocks:
     queue = np.argsort(-cells, kind="stable")
     table = [courses.begin, courses.length, courses.slot, *(courses.actions[n] for n in names)]
     table = np.column_stack(table)
+    spare = roomy(max(1, len(table))) - len(table)
     return Blocks(
         Cells(
-            table=jnp.asarray(table if len(table) else np.zeros((1, table.shape[1])), float),
+            table=jnp.asarray(np.pad(table, ((0, spare), (0, 0))), float),
             actions={name: jnp.array(i) for i, name in enumerate(names)},
             first=jnp.asarray(courses.first),
             last=jnp.asarray(courses.last),

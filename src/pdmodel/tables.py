@@ -42,16 +42,20 @@ def write_table(table: pd.DataFrame, path: Path | str, *, hide_ids: bool = False
         named = [name for name in ("study", "patient_id") if name in table]
         number = table.groupby(named, sort=False, dropna=False).ngroup() + 1
         table = table.assign(patient_id=number.astype(str))
-    text = table.select_dtypes(include=["object", "str", "category"]).columns
-    table = table.assign(**{name: table[name].map(_harmless) for name in text})
     try:
-        whole(path, table.to_csv(index=False, lineterminator="\n").encode())
+        whole(path, safe(table).to_csv(index=False, lineterminator="\n").encode())
     except OSError as problem:
         raise RunError(
             f"{path} could not be written: {problem.strerror or problem}. "
             "Free space, make the folder, or choose another file with -o."
         ) from problem
     return path
+
+
+def safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Put a ``'`` before text that a spreadsheet would take for a formula."""
+    text = table.select_dtypes(include=["object", "str", "category"]).columns
+    return table.assign(**{name: table[name].map(_harmless) for name in text})
 
 
 def _harmless(cell: object) -> object:

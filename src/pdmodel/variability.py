@@ -153,7 +153,7 @@ class PopulationModel:
         return self._individual({name: float(x) for name, x in found.items()})
 
     def draw(
-        self, n: int, seed: int, covariates: Covariates | None = None
+        self, n: int, seed: int, covariates: Covariates | None = None, *, first: int = 0
     ) -> tuple[TwoCompartment, ...]:
         """Draw patients, each with own random effects.
 
@@ -164,18 +164,20 @@ class PopulationModel:
             The same seed gives the same patients, the first of many as the first of few.
         covariates : mapping of str to float or ndarray, shape (n,)
             Of all, or each one's; those that are not given are the reference's.
+        first : int
+            Number of the first patient; a patient depends on the seed and its number alone.
 
         Raises
         ------
         OptionError
             As in `typical`; or if `n` is below 1, or does not fit the covariates.
         """
-        drawn = self.drawn(n, seed, covariates)
+        drawn = self.drawn(n, seed, covariates, first=first)
         rows = zip(*(x.tolist() for x in drawn.values()), strict=True)
         return tuple(self._individual(dict(zip(drawn, row, strict=True))) for row in rows)
 
     def drawn(
-        self, n: int, seed: int, covariates: Covariates | None = None
+        self, n: int, seed: int, covariates: Covariates | None = None, *, first: int = 0
     ) -> dict[str, np.ndarray]:
         """Draw as `draw` does; give the parameters, each of shape (n,), emax as in exp(emax s)."""
         if n < 1:
@@ -186,7 +188,7 @@ class PopulationModel:
         found = {k: np.full(n, x) for k, x in self._predicted(covariates or {}).items()}
         if self.etas:
             key = key_of(seed, "pharmacokinetics", self.name)
-            z = np.asarray(_standard(key, jnp.arange(n), len(self.etas)))
+            z = np.asarray(_standard(key, jnp.arange(first, first + n), len(self.etas)))
             effects = (z @ np.linalg.cholesky(self.omega).T).T
             for one, eta in zip(self.etas.values(), effects, strict=True):
                 for name in one.on:

@@ -49,6 +49,8 @@ def _strength(action: str, strength: np.ndarray) -> Iterator[Finding]:
 
 def _kinetics(one: Drug) -> Iterator[Finding]:
     for population in one.populations:
+        if not population.patients:
+            continue  # a virtual compartment, of nobody
         k10, out, back = population.typical().rates()
         total = k10 + out.sum() + back.sum()
         slowest = (total - np.sqrt(max(total**2 - 4 * k10 * back.prod(), 0.0))) / 2

@@ -13,6 +13,11 @@ exhausted density x, both per effector density before treatment. With occupancy 
 Before treatment e = 1 and x = exhausted_ratio are steady at V = 1, which fixes the inflow
 ``s = loss + exhaustion`` and ``exhausted_loss = exhaustion / exhausted_ratio``. Absolute cell
 numbers cannot be learnt from sizes and do not appear.
+
+Other actions change single rates, each independently of the others: LAG-3 blockade spares effectors
+(``k`` times ``1 - lag3_spare``), what undoes fixation gives back a part of what waned, relief of
+suppression makes effectors kill more (``kill`` times ``1 + suppression_relief``), supply adds to
+the inflow, growth signals are blocked, and tumor cells are killed directly or by radiation.
 """
 
 import jax.numpy as jnp
@@ -134,7 +139,47 @@ PARAMETERS = (
         source="assumption, wide: set so that simulated response resembles nivolumab with and "
         "without ipilimumab in CheckMate-067 (doi:10.1056/NEJMoa1910836)",
     ),
-)
+    Parameter(
+        "lag3_spare", "1", 0.4, "fraction of exhaustion that full LAG-3 blockade prevents",
+        transform="logit", prior_sd=0.8, needs="lag3_block",
+        source="assumption, wide: no size of effect on its own is known",
+    ),
+    Parameter(
+        "fixation_recovery", "1", 0.4, "fraction given back of what has become irreversible",
+        transform="logit", prior_sd=0.8, needs="fixation_block", source="assumption, wide",
+    ),
+    Parameter(
+        "suppression_relief", "1", 0.3, "relative gain of immune kill without suppression",
+        prior_sd=0.7, needs="suppression_block", source="assumption, wide",
+    ),
+    Parameter(
+        "supply_gain", "1", 0.5, "largest supply of T cells, relative to the inflow before",
+        prior_sd=0.7, needs="t_cell_supply", source="assumption, wide",
+    ),
+    Parameter(
+        "cytotoxicity", "1/day", per_day(0.125), "largest direct kill, as a rate of the diameter",
+        prior_sd=0.5, needs="tumor_kill",
+        source="assumption: shrinkage of 0.056/week in a GSF fit to docetaxel series of "
+        "doi:10.1371/journal.pcbi.1009822 at a mean strength of 0.45; no resistance to it is "
+        "modelled, so late benefit is too large",
+    ),
+    Parameter(
+        "growth_arrest", "1", 0.7, "fraction of gross growth that a full block of signals prevents",
+        transform="logit", prior_sd=0.8, needs="growth_block", source="assumption, wide",
+    ),
+    Parameter(
+        "radiosensitivity", "1/day", 240.0, "kill of volume at the largest strength of radiation",
+        prior_sd=0.5, needs="radiation",
+        source="linear-quadratic with 0.15/Gy, near 0.146/Gy of a mouse model "
+        "(doi:10.1186/s40425-018-0327-9), and 10 Gy for the ratio of its terms (assumption)",
+    ),
+)  # fmt: skip
+
+
+ANSWERS = (
+    "pd1_block", "ctla4_block", "lag3_block", "fixation_block", "suppression_block",
+    "t_cell_supply", "tumor_kill", "growth_block", "radiation",
+)  # fmt: skip
 
 
 def initial(p: Values) -> State:
@@ -150,11 +195,31 @@ def fluxes(time: Array, s: State, p: Values, a: Actions) -> tuple[Array, Array, 
     antigen = (1.0 + p["antigen_half"]) / (1.0 + p["antigen_half"] * a_burden)
     on_treatment = jnp.where(time < 0.0, 0.0, time)
     reversible = (1.0 - p["fixed_fraction"]) * jnp.exp(-p["waning"] * on_treatment)
+    if "fixation_recovery" in p:
+        reversible += (1.0 - reversible) * p["fixation_recovery"] * a["fixation_block"]
     act = a["pd1_block"] * reversible
     gain = 1.0 + p["priming_gain"] * a["ctla4_block"] if "priming_gain" in p else 1.0
+    if "supply_gain" in p:
+        gain += p["supply_gain"] * a["t_cell_supply"]
     inflow = (p["loss"] + p["exhaustion"]) * gain
     exhausting = p["exhaustion"] * antigen * (1.0 - p["block"] * act)
+    if "lag3_spare" in p:
+        exhausting *= 1.0 - p["lag3_spare"] * a["lag3_block"]
     return inflow, exhausting, p["reinvigoration"] * act, p["exhaustion"] / p["exhausted_ratio"]
+
+
+def log_volume_change(effector: Array, p: Values, a: Actions) -> Array:
+    """Change of the log of the volume per day: growth less immune and direct kill."""
+    kill, growing, dying = p["kill"], 1.0, 0.0
+    if "suppression_relief" in p:
+        kill = kill * (1.0 + p["suppression_relief"] * a["suppression_block"])
+    if "growth_arrest" in p:
+        growing = 1.0 - p["growth_arrest"] * a["growth_block"]
+    if "cytotoxicity" in p:
+        dying = 3.0 * p["cytotoxicity"] * a["tumor_kill"]
+    if "radiosensitivity" in p:
+        dying += p["radiosensitivity"] * a["radiation"]
+    return 3.0 * p["growth"] * (growing - kill * effector) - dying
 
 
 def rate(time: Array, s: State, p: Values, a: Actions) -> State:
@@ -162,7 +227,7 @@ def rate(time: Array, s: State, p: Values, a: Actions) -> State:
     inflow, exhausting, returning, exhausted_loss = fluxes(time, s, p, a)
     e, x = s["effector"], s["exhausted"]
     return {
-        "log_burden": 3.0 * p["growth"] * (1.0 - p["kill"] * e),
+        "log_burden": log_volume_change(e, p, a),
         "effector": inflow - (p["loss"] + exhausting) * e + returning * x,
         "exhausted": exhausting * e - (exhausted_loss + returning) * x,
     }
@@ -185,8 +250,7 @@ def inflow(time: Array, s: State, p: Values, a: Actions) -> tuple[Array, Array]:
 
 def flow(step: Array, s: State, mean: State, p: Values, a: Actions) -> State:
     """Move the burden by a step with the effectors at their mean."""
-    change = 3.0 * p["growth"] * (1.0 - p["kill"] * mean["effector"])
-    return {"log_burden": s["log_burden"] + step * change}
+    return {"log_burden": s["log_burden"] + step * log_volume_change(mean["effector"], p, a)}
 
 
 def log_size(s: State, p: Values) -> Array:
@@ -199,7 +263,7 @@ MECHANISM = Mechanism(
     about="tumor burden held by effector T cells, which blockade spares from exhaustion and "
     "recovers from it until exhaustion becomes irreversible",
     parameters=PARAMETERS,
-    answers_to=("pd1_block", "ctla4_block"),
+    answers_to=ANSWERS,
     initial=initial,
     rate=rate,
     log_size=log_size,

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from arviz_stats.base.array import array_stats
 from jax import Array
-from scipy.special import logsumexp
 from scipy.stats import multivariate_t
 
 from pdmodel.checkpoint import Checkpoints
@@ -26,6 +25,7 @@ from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.integrand import Series, log_marginals, weighed
 
+T_DENSITY: Callable[..., np.ndarray] = multivariate_t.logpdf
 TAIL = 7
 """Degrees of freedom of proposals."""
 WIDER = 1.1
@@ -61,10 +61,10 @@ class Proposal(NamedTuple):
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Log density of positions, (count,)."""
         each = [
-            np.log(share) + np.atleast_1d(multivariate_t.logpdf(x, self.mean, shape, TAIL))  # pyright: ignore[reportArgumentType]
+            np.log(share) + np.atleast_1d(T_DENSITY(x, self.mean, shape, TAIL))
             for share, shape in self._parts()
         ]
-        return np.asarray(logsumexp(each, axis=0))
+        return np.logaddexp.reduce(each, axis=0)
 
 
 class Weighed(NamedTuple):
@@ -182,7 +182,7 @@ def gathered(
 
 def _log_weights(found: Weighed, proposals: list[Proposal]) -> np.ndarray:
     """Log weights against the mixture of the proposals, the largest 0."""
-    mixture = np.asarray(logsumexp([one.log_density(found.x) for one in proposals], axis=0))
+    mixture = np.logaddexp.reduce([one.log_density(found.x) for one in proposals], axis=0)
     raw = np.asarray(found.log_posterior - mixture)
     return np.where(np.isfinite(raw), raw, -np.inf) - np.max(raw[np.isfinite(raw)])
 
@@ -193,7 +193,7 @@ def _learnt(x: np.ndarray, log_weight: np.ndarray, before: Proposal) -> Proposal
 
     def share_of(power: float) -> np.ndarray:
         scaled = power * log_weight
-        return np.exp(scaled - np.asarray(logsumexp(scaled)))
+        return np.exp(scaled - np.logaddexp.reduce(scaled))
 
     while 1.0 / np.sum(share_of(power) ** 2) < enough and power > LEAST:
         power *= 0.9

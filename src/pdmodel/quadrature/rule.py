@@ -12,7 +12,7 @@ from pdmodel.quadrature.climb import Known, Turn, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import Series, heights, log_marginals
 
-RAW, KEPT = 4096, 128
+RAW, KEPT = 2048, 128
 """Nodes of each patient that are solved, and that are kept of them."""
 MOST = 2_000_000
 """Nodes of all patients together that are solved."""

@@ -21,7 +21,7 @@ def baseline_index(day: ArrayLike) -> int:
 def best_change(day: ArrayLike, size_mm: ArrayLike) -> np.ndarray:
     """Best change (%) from baseline of courses (..., visits), a waterfall bar; nan if undefined."""
     day, size = checked(day, size_mm)
-    base, *later = np.moveaxis(size.astype(float), -1, 0)[baseline_index(day) :]
+    base, *later = np.moveaxis(size.astype(float), -1, 0)[_baseline(day) :]
     least = np.min(later, axis=0) if later else np.nan
     return 100 * (least / np.where(base > 0, base, np.nan) - 1)
 
@@ -38,8 +38,8 @@ def classify_courses(
 
     Parameters
     ----------
-    day : array_like, shape (visits,)
-        Days since the first dose, sorted.
+    day : array_like, shape (visits,) or that of `size`
+        Days since the first dose, sorted; the baseline is the same visit of all.
     size : array_like, shape (..., visits)
         Sizes in mm; a course with a size that is not finite is not determinable.
     rule : Rule
@@ -67,17 +67,30 @@ def progression_day(day: ArrayLike, size: ArrayLike, rule: Rule) -> np.ndarray:
 
 
 def checked(day: ArrayLike, size: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Take days (visits,) and sizes (..., visits) as arrays; ValueError if they do not match."""
+    """Take days and sizes (..., visits) as arrays; ValueError if they do not match.
+
+    Days are of shape (visits,), or each course's own, of the shape of the sizes.
+    """
     day, size = np.asarray(day, float), np.asarray(size)
-    if day.ndim != 1 or not day.size or not np.isfinite(day).all() or (np.diff(day) < 0).any():
+    shaped = day.ndim in {1, max(size.ndim, 1)} and day.size > 0
+    if not shaped or not np.isfinite(day).all() or (np.diff(day) < 0).any():
         raise ValueError(f"Days must be one or more numbers in rising order, but are {day}.")
-    if size.shape[-1:] != day.shape:
-        raise ValueError(f"There are {day.size} days, but sizes of shape {size.shape}.")
+    if size.shape[size.ndim - day.ndim :] != day.shape:
+        raise ValueError(f"There are {day.shape[-1]} days, but sizes of shape {size.shape}.")
     return day, size
 
 
+def _baseline(day: np.ndarray) -> int:
+    """Position of the baseline scan, which must be that of all courses."""
+    known = np.maximum((day <= 0).sum(-1) - 1, 0)
+    if known.min() < known.max():
+        raise ValueError("The baseline is not the same visit of all courses.")
+    return int(known.min())
+
+
 class _Scans(NamedTuple):
-    day: np.ndarray
+    day: np.ndarray  # (visits, 1 or ...)
+    base: int
     size: np.ndarray  # (visits, ...), mm
     finite: np.ndarray  # (visits, ...)
     later: np.ndarray  # (visits after baseline, ...), mm, 0 where not finite
@@ -87,9 +100,10 @@ class _Scans(NamedTuple):
 def _courses(day: ArrayLike, size: ArrayLike, rule: Rule) -> _Scans:
     day, size = checked(day, size)
     size = np.ascontiguousarray(np.moveaxis(size.astype(float, copy=False), -1, 0))
-    finite = np.isfinite(size)
-    known = (size if finite.all() else np.where(finite, size, 0.0))[baseline_index(day) :]
-    return _Scans(day, size, finite, known[1:], _codes(known, rule))
+    finite, base = np.isfinite(size), _baseline(day)
+    known = (size if finite.all() else np.where(finite, size, 0.0))[base:]
+    day = np.moveaxis(day.reshape(*[1] * (size.ndim - day.ndim), *day.shape), -1, 0)
+    return _Scans(day, base, size, finite, known[1:], _codes(known, rule))
 
 
 def _codes(size: np.ndarray, rule: Rule) -> np.ndarray:
@@ -117,20 +131,19 @@ def _follow(
     scans: _Scans, rule: Rule, last_day: Any = None, exposure_day: Any = None, cycle_day: Any = None
 ) -> Course:
     """Gather what the clauses ask from what is seen of the courses by `last_day`."""
-    day, size, finite, _, codes = scans
-    base, shape = baseline_index(day), size.shape[1:]
-    after, when = day[base + 1 :], day.reshape(-1, *[1] * len(shape))
+    day, base, size, finite, _, codes = scans
+    shape, after = size.shape[1:], day[base + 1 :]
     end = np.broadcast_to(np.fmin(np.asarray(last_day, float), np.inf), shape)  # None reads as nan
-    last = np.append(-np.inf, after)[np.searchsorted(after, end, side="right")]
+    last = np.where(after <= end, after, -np.inf).max(0, initial=-np.inf)
     last_dose, exposure = treated(last, exposure_day, cycle_day, rule)
     progressed, pending = _progression(scans, last, rule)
-    responses = (codes <= PR) & (when[base + 1 :] < progressed)
+    responses = (codes <= PR) & (after < progressed)
     if rule.response_needs_confirmation:
         responses = _confirmed(after, codes, responses, last, rule)
     return Course(
-        failed=np.zeros(shape, bool) if finite.all() else (~finite & (when <= end)).any(0),
+        failed=np.zeros(shape, bool) if finite.all() else (~finite & (day <= end)).any(0),
         baseline=size[base],
-        first=np.full(shape, after[0] if after.size else np.inf),
+        first=np.broadcast_to(after[0] if after.size else np.inf, shape),
         last=last,
         last_dose=last_dose,
         exposure=exposure,

@@ -1,51 +1,46 @@
 """Simulated trials: the same virtual patients in every arm, so that arms differ by treatment only.
 
-What is simulated is the natural history of the target lesions under treatment. There is no
-drop-out, no death and no new lesion, doses are given as planned whatever happens, and everybody is
-scanned to the end.
+Without more being said, what is simulated is the natural history of the target lesions under
+treatment: there is no drop-out, no death and no new lesion, doses are given as planned whatever
+happens, and everybody is scanned to the end. The words of an arm make treatment follow what scans
+show (`pdmodel.simulate.arms`); a conduct says which scans are made (`pdmodel.simulate.conduct`).
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import asdict
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pdmodel.course import Accuracy
 from pdmodel.data.cohort import SIZE_KINDS
-from pdmodel.dosing import planned
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
-from pdmodel.keys import key_of
-from pdmodel.model import Kinetics, Model
-from pdmodel.pharmacokinetics import TwoCompartment
-from pdmodel.residual import SMALLEST_MM, Drawn, Scans
+from pdmodel.model import Model
 from pdmodel.simulate.arms import Arm, common_model, read_arms, visit_days
-from pdmodel.simulate.trial import SEEN, Trial, tables, write
-from pdmodel.simulate.virtual import Population, keys_of, population, virtual_patients
-from pdmodel.trajectory import TOGETHER, trajectories
+from pdmodel.simulate.conduct import CONDUCTS, Conduct, chances, conduct_named
+from pdmodel.simulate.plan import Plan, block, block_size
+from pdmodel.simulate.trial import About, Trial, assembled, write
+from pdmodel.simulate.virtual import Population, population
 
-__all__ = ["Trial", "simulate", "write"]
+__all__ = ["Conduct", "Trial", "simulate", "write"]
 
 DRAWS = 50
 """Draws of the population: enough of them for its spread, with 20 patients of each in 1000."""
-ROWS = 32
-"""Rows of `TOGETHER` virtual patients that are solved at a time: 4096 patients."""
 
 type PatientsKinetics = Literal["drawn", "typical"]
 
+NATURAL = (
+    "Natural history of target lesions ({what}): no drop-out, no new lesions, no deaths. "
+    "Progression is that of the size alone, so these are no trial's PFS or response rates."
+)
+CONDUCTED = "As a trial would see target lesions ({what}): {how}. These numbers are assumptions."
+DOSED = (
+    "Every dose is given as planned to the last visit, progression or not; concentrations are "
+    "{whose}."
+)
 CAVEATS = (
-    (
-        "Natural history of target lesions ({what}): no drop-out, no new lesions, no deaths. "
-        "Progression is that of the size alone, so these are no trial's PFS or response rates."
-    ),
-    (
-        "Every dose is given as planned to the last visit, progression or not; concentrations are "
-        "{whose}."
-    ),
     "Drugs act independently; no synergy is assumed beyond the mechanism's own.",
     "Responses are unconfirmed, classes by the rule sitc2020, both as read at the visits.",
 )
@@ -61,6 +56,7 @@ def simulate(
     visits: ArrayLike | None = None,
     draws: int | None = None,
     pharmacokinetics: PatientsKinetics = "drawn",
+    conduct: str | Conduct = "natural",
 ) -> Trial:
     """Simulate a trial of virtual patients, each of whom goes through every arm.
 
@@ -75,7 +71,7 @@ def simulate(
     source : Fit or Model
         Gives mechanism and residual; the drugs are those that the arms need.
     arms : mapping of str to str, or sequence of str
-        What is given, in words (`pdmodel.dosing.parse_schedules`; a drug's name alone is its
+        What is given, in words (`pdmodel.simulate.arms.read_arms`; a drug's name alone is its
         usual regimen, "none" is no drug), by name of the arm or named by the words.
     n : int
         Virtual patients. Who they are does not depend on how many.
@@ -94,6 +90,10 @@ def simulate(
         Whether each virtual patient draws its own from the published population of each drug, at
         the covariates of its reference patient, or all have those of the typical patient, which
         is faster. A patient's are the same in every arm.
+    conduct : str or Conduct
+        How the trial is conducted: "natural" (everybody is scanned to the end), "observed",
+        "trial", or one of them with changes ("trial, missed_scan=0.1"); see
+        `pdmodel.simulate.conduct.CONDUCTS` for the numbers and where they are from.
 
     Returns
     -------
@@ -109,117 +109,78 @@ def simulate(
     DoseError
         If what is given cannot be understood.
     """
+    plan = planned_trial(
+        source, arms, n=n, seed=seed, until=until, visits=visits, draws=draws,
+        pharmacokinetics=pharmacokinetics, conduct=conduct,
+    )  # fmt: skip
+    parts = [block(plan, k) for k in range(plan.blocks)]
+    return assembled(
+        about_of(source, plan), lambda name: np.concatenate([part[name] for part in parts])
+    )
+
+
+def planned_trial(
+    source: Fit | Model,
+    arms: Mapping[str, str] | Sequence[str],
+    *,
+    n: int,
+    seed: int,
+    until: float = 730.0,
+    visits: ArrayLike | None = None,
+    draws: int | None = None,
+    pharmacokinetics: PatientsKinetics = "drawn",
+    conduct: str | Conduct = "natural",
+) -> Plan:
+    """Lay down what `simulate` is to do, with its arguments, checked."""
     if n < 1:
         raise OptionError(f"n is {n}; it must be >= 1.")
+    if pharmacokinetics not in ("drawn", "typical"):
+        raise OptionError(f"pharmacokinetics is {pharmacokinetics!r}; choose 'drawn' or 'typical'.")
     base = source.model if isinstance(source, Fit) else source
     known, day = read_arms(arms, base.drugs), visit_days(visits, until)
+    how = conduct_named(conduct)
+    chances(how, day, np.arange(1), seed)
     model = common_model(base, known)
-    drawn = population(source, model, DRAWS if draws is None else draws, seed)
-    accuracy = source.manifest["options"]["accuracy"] if isinstance(source, Fit) else "draft"
-    own = {}
-    if pharmacokinetics == "drawn":
-        own = {drug.name: drug.population().draw(n, seed) for drug in model.drugs}
-    elif pharmacokinetics != "typical":
-        raise OptionError(f"pharmacokinetics is {pharmacokinetics!r}; choose 'drawn' or 'typical'.")
-    values, sizes = _followed(model, known, drawn, day, n, seed, accuracy, own)
-    group = np.arange(n) % drawn.draws
-    basis = {arm.name: _basis(model, arm, drawn) for arm in known}
-    patients, summary, courses = tables(day, sizes, values, group, basis)
-    failed = {name: int(np.isnan(both).any(axis=(0, 2)).sum()) for name, both in sizes.items()}
-    manifest = {
+    return Plan(
+        model=model,
+        drawn=population(source, model, DRAWS if draws is None else draws, seed),
+        arms=known,
+        day=day,
+        conduct=how,
+        n=n,
+        seed=seed,
+        accuracy=source.manifest["options"]["accuracy"] if isinstance(source, Fit) else "draft",
+        own_kinetics=pharmacokinetics == "drawn",
+        float64=jnp.zeros(0).dtype == jnp.float64,
+        size=block_size(n),
+    )
+
+
+def about_of(source: Fit | Model, plan: Plan) -> About:
+    """Say what is known of a trial before it is simulated."""
+    base = source.model if isinstance(source, Fit) else source
+    basis = {arm.name: _basis(plan.model, arm, plan.drawn) for arm in plan.arms}
+    told = {
         "source": {
             "kind": "fit" if isinstance(source, Fit) else "model",
             "mechanism": base.mechanism.name,
             "residual": base.residual.name,
         },
-        "n": n, "seed": seed, "draws": drawn.draws, "visit_days": day.tolist(),
-        "pharmacokinetics": pharmacokinetics,
-        "failed_solves": failed, "basis": basis,
+        "n": plan.n, "seed": plan.seed, "draws": plan.drawn.draws,
+        "visit_days": plan.day.tolist(),
+        "pharmacokinetics": "drawn" if plan.own_kinetics else "typical",
+        "conduct": asdict(plan.conduct), "basis": basis,
     }  # fmt: skip
-    told = _assumptions(source, known, drawn, n, pharmacokinetics)
-    return Trial(
-        {arm.name: arm.text for arm in known},
-        patients, summary, courses, drawn.unlearnt, told, manifest,
-    )  # fmt: skip
-
-
-def _followed(
-    model: Model, arms: Sequence[Arm], drawn: Population, day: np.ndarray, n: int, seed: int,
-    accuracy: Accuracy, own: Mapping[str, Sequence[TwoCompartment]],
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
-    """Take all patients through all arms, some thousand at a time.
-
-    Parameters
-    ----------
-    own : mapping of str to sequence of TwoCompartment, length n
-        Pharmacokinetics of the patients, by drug; typical ones where a drug is not there.
-
-    Returns
-    -------
-    values, sizes
-        Parameters, each of shape (patients,); by arm, sizes in mm (ways of seeing, patients,
-        visits).
-    """
-    width = min(TOGETHER, n)
-    size = width * min(ROWS, -(-n // width))  # of every chunk, so that one shape is compiled
-    values, sizes = [], []
-    for first in range(0, n, size):
-        index = np.arange(first, first + size)
-        here = virtual_patients(model, drawn, index, seed)
-        mine = [{drug: each[min(i, n - 1)] for drug, each in own.items()} for i in index.tolist()]
-        courses = [_course(model, arm, here, day, width, accuracy, mine) for arm in arms]
-        noise = key_of(seed, "noise")
-        both = [_seen(model, noise, index, course, day, here) for course in courses]
-        kept = min(size, n - first)
-        values.append({name: x[:kept] for name, x in here.items()})
-        sizes.append([x[:, :kept] for x in both])
-    joined = {name: np.concatenate([part[name] for part in values]) for name in values[0]}
-    by_arm = (np.concatenate(parts, axis=1) for parts in zip(*sizes, strict=True))
-    return joined, {arm.name: x for arm, x in zip(arms, by_arm, strict=True)}
-
-
-def _course(
-    model: Model, arm: Arm, values: Mapping[str, np.ndarray], day: np.ndarray, width: int,
-    accuracy: Accuracy, own: Sequence[Kinetics],
-) -> np.ndarray:  # fmt: skip
-    """Log sizes (patients, visits) free of noise; nan where a course could not be solved."""
-    given = planned(arm.schedules, float(day[-1]))
-    mine = [{drug: each[drug] for drug in given if drug in each} for each in own]
-    if any(mine):  # else patients share their time axis, `width` of them in a row
-        width = len(mine)
-    rows = {name: x.reshape(-1, width) for name, x in values.items()}
-    starts = [min(float(day[0]), 0.0)] * width
-    solved = trajectories(model, rows, starts, day, [given] * width, accuracy, mine[:width])
-    return solved.log_size.reshape(-1, len(day))
-
-
-def _seen(
-    model: Model, key: jax.Array, index: np.ndarray, course: np.ndarray, day: np.ndarray,
-    values: Mapping[str, np.ndarray],
-) -> np.ndarray:  # fmt: skip
-    """Sizes in mm as measured and as they are, in the order of `SEEN`; (2, patients, visits)."""
-    ok = np.isfinite(course)
-    known = jnp.asarray(np.where(ok, course, 0.0))
-    drawn = _drawn(model, key, jnp.asarray(index), known, jnp.asarray(day), dict(values))
-    measured = np.maximum(np.asarray(drawn.measured), SMALLEST_MM)
-    by = {"measured": measured, "latent": np.exp(drawn.latent[:, 1:])}
-    return np.stack([np.where(ok, by[way], np.nan) for way in SEEN])
-
-
-@partial(jax.jit, static_argnums=0)
-def _drawn(
-    model: Model, key: jax.Array, index: jax.Array, log_size: jax.Array, day: jax.Array,
-    values: dict[str, jax.Array],
-) -> Drawn:  # fmt: skip
-    constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
-    unseen = jnp.zeros(1, bool)
-
-    def one(key: jax.Array, expected: jax.Array, p: dict[str, jax.Array]) -> Drawn:
-        start = Scans(day[:1], expected[:1], unseen)
-        whole = jnp.concatenate([expected[:1], expected])
-        return model.residual.draw(key, whole, start, unseen, day, constants | p)
-
-    return jax.vmap(one)(keys_of(key, index), log_size, values)
+    return About(
+        arms={arm.name: arm.text for arm in plan.arms},
+        parameters=tuple(q.name for q in plan.model.free),
+        lines=max(len(arm.lines) for arm in plan.arms),
+        day=plan.day,
+        basis=basis,
+        prior_driven=plan.drawn.unlearnt,
+        assumptions=assumptions(source, plan),
+        manifest=told,
+    )
 
 
 def _basis(model: Model, arm: Arm, drawn: Population) -> str:
@@ -230,23 +191,36 @@ def _basis(model: Model, arm: Arm, drawn: Population) -> str:
     return "prior-driven" if felt else "posterior"
 
 
-def _assumptions(
-    source: Fit | Model, arms: Sequence[Arm], drawn: Population, n: int, pharmacokinetics: str
-) -> tuple[str, ...]:
+def assumptions(source: Fit | Model, plan: Plan) -> tuple[str, ...]:
+    """Say what a reader must know before believing a number."""
     cohort = source.cohort if isinstance(source, Fit) else None
     what = "sizes are those of the target lesions"
     if cohort is not None:
         what = f"a size is the {SIZE_KINDS[cohort.size_kind]}"
-    whose = "each virtual patient's own" if pharmacokinetics == "drawn" else "the typical patient's"
-    told = [one.format(what=what, whose=whose) for one in CAVEATS]
-    if drawn.unlearnt:
-        told.append(f"Drawn from the prior, not learnt: {', '.join(drawn.unlearnt)}.")
-    given = sorted({name for arm in arms for name in arm.drugs})
+    whose = "each virtual patient's own" if plan.own_kinetics else "the typical patient's"
+    natural = plan.conduct == CONDUCTS["natural"]
+    told = [(NATURAL if natural else CONDUCTED).format(what=what, how=plan.conduct.told)]
+    told.append(_dosing(plan).format(whose=whose))
+    told += CAVEATS
+    if plan.drawn.unlearnt:
+        told.append(f"Drawn from the prior, not learnt: {', '.join(plan.drawn.unlearnt)}.")
+    given = sorted({name for arm in plan.arms for name in arm.drugs})
     if cohort is not None and (new := [name for name in given if name not in cohort.drugs]):
         told.append(f"Nobody in the fitted cohort was given {', '.join(new)}.")
-    if n < 2 * drawn.draws:
+    if plan.n < 2 * plan.drawn.draws:
         told.append(
-            f"{n} virtual patients of {drawn.draws} draws are too few to show what is uncertain "
-            "about the population; intervals tell of the number of patients alone."
+            f"{plan.n} virtual patients of {plan.drawn.draws} draws are too few to show what is "
+            "uncertain about the population; intervals tell of the number of patients alone."
         )
     return tuple(told)
+
+
+def _dosing(plan: Plan) -> str:
+    """Say what decides of doses."""
+    if reacting := [arm.name for arm in plan.arms if arm.reacts]:
+        return (
+            f"In {' and '.join(map(repr, reacting))} treatment changes with progression as scans "
+            "show it; else doses are given as planned to the last visit; concentrations are "
+            "{whose}."
+        )
+    return DOSED

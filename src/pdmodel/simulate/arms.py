@@ -17,20 +17,43 @@ NO_DRUG = ("", "none", "no drug")
 """What says that an arm is given nothing."""
 CLOSE_VISITS, CLOSE_UNTIL, WIDE_VISITS = 42.0, 252.0, 63.0
 """Days: scans every 6 weeks for 36 weeks, then every 9 (OAK, doi:10.1016/S0140-6736(16)32517-X)."""
+_THEN = re.compile(r"[\s,;]+then\s+", re.IGNORECASE)
+_UNTIL = re.compile(
+    r"[\s,;]*\buntil\s+(?:(\d+(?:\.\d+)?)\s*(?:d|days?)\s+beyond\s+)?progression\s*$", re.IGNORECASE
+)
+
+
+class Line(NamedTuple):
+    """A line of treatment."""
+
+    schedules: tuple[Schedule, ...]
+    """Their days count from the beginning of the line."""
+    beyond_day: float | None
+    """Days from the scan that shows progression to the end of the line; None never ends it."""
 
 
 class Arm(NamedTuple):
-    """One arm."""
+    """One arm: a line of treatment, or several, each from the progression under the one before."""
 
     name: str
     text: str
     """What is given, in the words of the caller."""
-    schedules: tuple[Schedule, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Schedules of all lines."""
+        return tuple(one for line in self.lines for one in line.schedules)
 
     @property
     def drugs(self) -> tuple[str, ...]:
         """Names of what is given, each once."""
         return tuple(dict.fromkeys(schedule.drug for schedule in self.schedules))
+
+    @property
+    def reacts(self) -> bool:
+        """Whether what is given depends on what scans show."""
+        return self.lines[0].beyond_day is not None
 
 
 def read_arms(arms: Mapping[str, str] | Sequence[str], own: Sequence[Drug]) -> tuple[Arm, ...]:
@@ -39,7 +62,11 @@ def read_arms(arms: Mapping[str, str] | Sequence[str], own: Sequence[Drug]) -> t
     Parameters
     ----------
     arms : mapping of str to str, or sequence of str
-        Treatment in words, by name of the arm; a sequence names each arm by its words.
+        Treatment in words, by name of the arm; a sequence names each arm by its words. A line of
+        treatment is what `pdmodel.dosing.parse_schedules` reads ("A + B"), given to the end
+        whatever scans show; "A until progression" ends with the scan that shows progression,
+        "A until 84 d beyond progression" so many days after it, and "A then B" goes on with B from
+        the end of A, whose progression it takes to be the one that ends it.
     own : sequence of Drug
         Drugs to be found before those of the library.
 
@@ -64,7 +91,7 @@ def read_arms(arms: Mapping[str, str] | Sequence[str], own: Sequence[Drug]) -> t
     read = []
     for name, (_, text) in zip(names, pairs, strict=True):
         try:
-            read.append(Arm(name or "none", text.strip(), _schedules(text, known)))
+            read.append(Arm(name or "none", text.strip(), _lines(text, known)))
         except (DoseError, ModelError) as problem:
             raise type(problem)(f"Arm {name!r}: {problem}") from None
     return tuple(read)
@@ -107,6 +134,20 @@ def visit_days(visits: ArrayLike | None, until: float) -> np.ndarray:
             "before day 0 (baseline) and one or more after."
         )
     return day
+
+
+def _lines(text: str, own: Mapping[str, tuple[str, ...]]) -> tuple[Line, ...]:
+    """Read lines of treatment joined by "then"."""
+    parts = _THEN.split(text.strip())
+    lines = []
+    for k, part in enumerate(parts):
+        ends, beyond = _UNTIL.search(part), None
+        if ends is not None:
+            beyond, part = float(ends[1] or 0.0), part[: ends.start()]  # noqa: PLW2901
+        elif k < len(parts) - 1:
+            beyond = 0.0
+        lines.append(Line(_schedules(part, own), beyond))
+    return tuple(lines)
 
 
 def _schedules(text: str, own: Mapping[str, tuple[str, ...]]) -> tuple[Schedule, ...]:

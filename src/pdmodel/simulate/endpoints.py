@@ -1,17 +1,8 @@
-"""Endpoints of each virtual patient, and their means over an arm with what is uncertain about them.
+"""Endpoints of each virtual patient, and of an arm: response, progression, survival, classes."""
 
-A mean over virtual patients is uncertain because the population is (patients of one posterior draw
-are alike) and because there are finitely many of them. The two are told apart by the analysis of
-variance between and within the draws, taking the posterior mean of the variance between them under
-a flat prior of the log of the total, which cannot be negative (Box and Tiao 1973, chapter 5,
-doi:10.1002/9781118033197). With few patients a draw that leans to the wide side.
-"""
-
-import sys
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from pdmodel.response import (
     CLASSES,
@@ -23,16 +14,21 @@ from pdmodel.response import (
     SD,
     SLACK,
     baseline_index,
-    best_change,
     classify_courses,
     progression_day,
 )
+from pdmodel.simulate.conduct import FollowUp
+from pdmodel.simulate.means import mean
+from pdmodel.simulate.survival import kaplan_meier, pseudo_values
+from pdmodel.simulate.treatment import carried
 
 RULE = RULES["sitc2020"]
 LANDMARKS = (RULE.primary_before_day, RULE.durable_at_day)
 """Six and twelve months, in days."""
-LEVEL = 0.90
-Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+LARGE_MM = 1e6
+"""Size that stands for a progression that sizes do not show."""
+POINTS = 60
+"""Times at most at which the interval of a median is sought."""
 
 
 class Outcomes(NamedTuple):
@@ -45,15 +41,26 @@ class Outcomes(NamedTuple):
     best_change : ndarray
         Smallest size after baseline, % from baseline.
     progression_day : ndarray
-        First visit with PD; inf if none, nan if the course could not be solved.
+        First scan that shows PD; inf if none, nan if the course could not be solved.
     resistance : ndarray of int
         Position in `pdmodel.response.CLASSES`.
+    response_day : ndarray
+        First scan with CR or PR before PD; inf if none.
+    event_day : ndarray
+        Of progression or death, or where progression-free survival is censored.
+    event : ndarray of bool
+    death_day : ndarray
+        inf if alive at the last planned visit.
     """
 
     best_response: np.ndarray
     best_change: np.ndarray
     progression_day: np.ndarray
     resistance: np.ndarray
+    response_day: np.ndarray
+    event_day: np.ndarray
+    event: np.ndarray
+    death_day: np.ndarray
 
     def columns(self) -> dict[str, np.ndarray]:
         """Say it in words."""
@@ -62,150 +69,145 @@ class Outcomes(NamedTuple):
             "best_change_percent": self.best_change,
             "progression_day": self.progression_day,
             "resistance_class": np.array(CLASSES)[self.resistance],
+            "response_day": self.response_day,
+            "event_day": self.event_day,
+            "event": self.event,
+            "death_day": self.death_day,
         }
 
 
-def outcomes(day: np.ndarray, size: np.ndarray) -> Outcomes:
+def outcomes(day: np.ndarray, size: np.ndarray, followed: FollowUp | None = None) -> Outcomes:
     """Judge courses by the rule sitc2020.
+
+    Progression-free survival is that of `pdmodel.response.progression_free_survival`: an event
+    after two or more missed scans in a row is censored at the last scan before them.
 
     Parameters
     ----------
-    day : ndarray, shape (visits,)
+    day : ndarray, shape (visits,) or (patients, visits)
     size : ndarray, shape (patients, visits)
         In mm; nan where a course could not be solved.
+    followed : FollowUp, optional
+        Which scans were made; by default all.
     """
-    progressed = progression_day(day, size, RULE)
-    first = baseline_index(day)
-    known = np.maximum(size, RULE.disappeared_mm)
-    base, later = known[:, first, None], known[:, first + 1 :]
-    before = day[first + 1 :] < progressed[:, None]
+    day = np.broadcast_to(day, size.shape)
+    alive = np.full(len(size), np.inf)
+    seen, other, death = followed or FollowUp(np.ones(size.shape, bool), alive, alive)
+    first = baseline_index(day[0])
+    known = np.maximum(carried(size, seen), RULE.disappeared_mm)
+    judged = np.where(day >= other[:, None], LARGE_MM, known)
+    progressed = progression_day(day, judged, RULE)
+    base, later, at = known[:, first, None], known[:, first + 1 :], day[:, first + 1 :]
+    made = seen[:, first + 1 :]
+    before = made & (at < progressed[:, None])
     gone = before & (later <= RULE.disappeared_mm) & (base > RULE.disappeared_mm)
     smaller = before & (later * (1 - SLACK) <= (1 + RULE.partial_response) * base)
-    holds = [np.isnan(progressed), gone.any(1), smaller.any(1), before.any(1)]
-    best = np.select(holds, [-1, CR, PR, SD], PD)
-    return Outcomes(best, best_change(day, size), progressed, classify_courses(day, size, RULE))
+    failed = np.isnan(progressed)
+    holds = [failed, gone.any(1), smaller.any(1), before.any(1), np.isfinite(progressed)]
+    reached = np.where(seen, day, -np.inf).max(1)
+    event_day, event = _progression_free(at, made, progressed, death)
+    with np.errstate(invalid="ignore"):
+        change = 100 * (np.where(made, later, np.inf).min(1, initial=np.inf) / base[:, 0] - 1)
+    return Outcomes(
+        best_response=np.select(holds, np.array([-1, CR, PR, SD, PD], np.int8), np.int8(-1)),
+        best_change=np.where(np.isfinite(change), change, np.nan),
+        progression_day=progressed,
+        resistance=classify_courses(*_as_made(day, judged, seen), RULE, reached),
+        response_day=np.where(gone | smaller, at, np.inf).min(1, initial=np.inf),
+        event_day=np.where(failed, np.nan, event_day),
+        event=event & ~failed,
+        death_day=death,
+    )
+
+
+def _as_made(day: np.ndarray, size: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put the next scan in the place of those missed before the first after baseline."""
+    first = baseline_index(day[0])
+    made = seen.copy()
+    made[:, : first + 1] = False
+    at = np.where(made.any(1), made.argmax(1), 0)[:, None]
+    place = np.arange(day.shape[1])
+    place = np.where((place > first) & (place < at), at, place)
+    return np.take_along_axis(day, place, 1), np.take_along_axis(size, place, 1)
+
+
+def _progression_free(
+    at: np.ndarray, made: np.ndarray, progressed: np.ndarray, death: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Day of the event or of censoring, and whether it is an event."""
+    ends = np.fmin(np.nan_to_num(progressed, nan=np.inf, posinf=np.inf), death)
+    last = np.maximum(np.where(made & (at < ends[:, None]), at, 0.0).max(1, initial=0.0), 0.0)
+    missed = np.sum((at < ends[:, None]) & (at > last[:, None]), axis=1)
+    event = np.isfinite(ends) & (missed <= RULE.missed_allowed)
+    return np.where(event, ends, last), event
 
 
 def measures(seen: Outcomes, last_day: float) -> dict[str, tuple[str, np.ndarray]]:
     """Numbers of each patient whose means are the endpoints: unit and (patients,) by name.
 
-    A landmark after the last visit is left out. Where a course could not be solved all are nan.
+    What may be censored comes as pseudo-values (`pdmodel.simulate.survival.pseudo_values`). A
+    landmark after the last visit is left out, and the mean of days where some are censored before
+    it. Where a course could not be solved all are nan.
     """
-    failed, day = np.isnan(seen.progression_day), seen.progression_day
-    out = {"objective_response": ("1", (seen.best_response <= PR) * 1.0)}
-    out["disease_control"] = ("1", (seen.best_response <= SD) * 1.0)
-    for landmark in LANDMARKS:
-        if landmark <= last_day:
-            out[f"progression_free_day_{landmark:g}"] = ("1", (day > landmark) * 1.0)
+    failed = np.isnan(seen.progression_day)
+    out = {"objective_response": ("1", (_found(seen) <= PR) * 1.0)}
+    out["disease_control"] = ("1", (_found(seen) <= SD) * 1.0)
+    landmarks = [landmark for landmark in LANDMARKS if landmark <= last_day]
+    for landmark in landmarks:
+        free = event_free(seen, landmark)
+        out[f"progression_free_day_{landmark:g}"] = ("1", free)
     for k, label in enumerate(CLASSES):
         out[f"class_{label}"] = ("1", (seen.resistance == k) * 1.0)
-    out["progression_free_days_mean"] = ("day", np.minimum(day, last_day))
+    whole = seen.event | (seen.event_day >= last_day) | failed
+    if whole.all():
+        out["progression_free_days_mean"] = ("day", np.minimum(seen.event_day, last_day))
+    if np.isfinite(seen.death_day).any():
+        for landmark in landmarks:
+            out[f"alive_day_{landmark:g}"] = ("1", (seen.death_day > landmark) * 1.0)
     return {name: (unit, np.where(failed, np.nan, x)) for name, (unit, x) in out.items()}
 
 
-class Mean(NamedTuple):
-    """A mean over virtual patients, and its uncertainty."""
-
-    n: int
-    estimate: float
-    sd: float
-    """Of the mean of a population of unlimited size: its uncertainty, and ours about it."""
-    mc_error: float
-    """The part of `sd` that more virtual patients, or more draws, would take away."""
-
-    def interval(self) -> tuple[float, float]:
-        """Give the 90 % interval of a mean that may be any number."""
-        return self.estimate - Z * self.sd, self.estimate + Z * self.sd
-
-    def share_interval(self) -> tuple[float, float]:
-        """Give the 90 % interval of a share: Jeffreys', with the effective number of patients."""
-        if not self.n:
-            return np.nan, np.nan
-        middle = (self.n * self.estimate + 0.5) / (self.n + 1)
-        spread = middle * (1 - middle)
-        n = min(spread / self.sd**2, self.n) if self.sd > 0 else self.n
-        ends = stats.beta.ppf(
-            (0.5 - LEVEL / 2, 0.5 + LEVEL / 2),
-            n * self.estimate + 0.5,
-            n * (1 - self.estimate) + 0.5,
-        )
-        low, high = float(ends[0]), float(ends[1])
-        return (0.0 if self.estimate == 0 else low), (1.0 if self.estimate == 1 else high)
+def _found(seen: Outcomes) -> np.ndarray:
+    """Best response, with not evaluable behind all others."""
+    return np.where(seen.best_response < 0, len(RESPONSES), seen.best_response)
 
 
-def mean(x: np.ndarray, group: np.ndarray) -> Mean:
-    """Take the mean over patients, and tell the variance between draws from that within.
-
-    Parameters
-    ----------
-    x : ndarray, shape (patients,)
-        nan is left out.
-    group : ndarray of int, shape (patients,)
-        Which draw of the population each patient is of. Where no draw has two patients, the
-        variance between draws cannot be told, and is left out of ``sd``.
-    """
-    known = np.isfinite(x)
-    x, group = x[known], group[known]
-    n = len(x)
-    if n < 2:
-        return Mean(n, float(x.mean()) if n else np.nan, np.nan, np.nan)
-    count = np.bincount(group)
-    count, total = count[count > 0], np.bincount(group, x)[count > 0]
-    middle, groups = x.mean(), len(count)
-    within = max(np.sum(x**2) - np.sum(total**2 / count), 0.0)
-    if groups == n or groups == 1:
-        error = float(np.sqrt(x.var(ddof=1) / n))
-        return Mean(n, float(middle), error, error)
-    within /= n - groups
-    squares = np.sum(count * (total / count - middle) ** 2)
-    typical_count = (n - np.sum(count**2) / n) / (groups - 1)
-    between = _beyond(squares, groups - 1, within) / typical_count
-    error = between * np.sum(count**2) / n**2 + within / n
-    return Mean(n, float(middle), float(np.sqrt(between + error)), float(np.sqrt(error)))
+def event_free(seen: Outcomes, at: float) -> np.ndarray:
+    """Add each patient's part of the share that is free of progression and death; nan if failed."""
+    ok = np.isfinite(seen.event_day)
+    out = np.full(len(ok), np.nan)
+    out[ok] = pseudo_values(seen.event_day[ok], seen.event[ok], at)
+    return out
 
 
-def _beyond(squares: float, freedom: int, floor: float) -> float:
-    """Posterior mean of a variance in excess of a floor that it cannot be below.
-
-    Parameters
-    ----------
-    squares, freedom : float, int
-        Sum of squares, that in units of the variance is chi-squared, and its degrees of freedom.
-    floor : float
-    """
-    if freedom <= 2 or floor <= 0:
-        return max(squares / freedom - floor, 0.0)
-    most = squares / floor
-    below = stats.chi2.cdf(most, freedom)
-    if below < sys.float_info.min:  # the limit of no squares at all
-        return 2.0 * floor / (freedom - 2)
-    ratio = stats.chi2.cdf(most, freedom - 2) / below
-    return float(squares / (freedom - 2) * ratio - floor)
-
-
-def progression_free(day: np.ndarray, progressed: np.ndarray) -> np.ndarray:
-    """Whether each patient is free of progression after each visit, (patients, visits); or nan."""
-    free = (progressed[:, None] > day) * 1.0
-    return np.where(np.isnan(progressed)[:, None], np.nan, free)
-
-
-def median_day(
-    day: np.ndarray, progressed: np.ndarray, group: np.ndarray
+def median_time(
+    time: np.ndarray, event: np.ndarray, group: np.ndarray
 ) -> tuple[float, float, float]:
-    """First visit by which half have progressed, and its 90 % interval; inf if not reached.
+    """First time by which half have had an event, and its 90 % interval; inf if not reached.
 
-    The interval is where that of the share free of progression includes a half.
+    The interval is where that of the share free of the event includes a half.
+
+    Parameters
+    ----------
+    time, event : ndarray, shape (patients,)
+        As for `pdmodel.simulate.survival.kaplan_meier`; nan is left out.
+    group : ndarray of int, shape (patients,)
+        Which draw of the population each patient is of.
     """
-    free = progression_free(day, progressed)
-    shares = [mean(column, group) for column in free.T]
-    middle = np.array([share.estimate for share in shares])
-    low, high = np.array([share.share_interval() for share in shares]).T
+    ok = np.isfinite(time)
+    time, event, group = time[ok], event[ok], group[ok]
+    if not event.any():
+        return np.inf, np.inf, np.inf
+    at = np.unique(time[event])
+    at = at[np.unique(np.linspace(0, len(at) - 1, POINTS).astype(int))]
+    ends = [mean(pseudo_values(time, event, t), group).share_interval() for t in at]
+    low, high = np.array(ends).T
 
     def reached(share: np.ndarray) -> float:
         below = np.flatnonzero(share <= 0.5)
-        return float(day[below[0]]) if below.size else np.inf
+        return float(at[below[0]]) if below.size else np.inf
 
-    return reached(middle), reached(low), reached(high)
+    return kaplan_meier(time, event).median(), reached(low), reached(high)
 
 
 def rows(
@@ -215,30 +217,56 @@ def rows(
     group: np.ndarray,
 ) -> list[dict[str, object]]:
     """Rows of the summary of one arm, with the paired difference from a reference arm."""
-    mine = measures(seen, day[-1])
-    theirs = {} if reference is None else measures(reference, day[-1])
+    last = float(day[-1])
+    mine = measures(seen, last)
+    theirs = {} if reference is None else measures(reference, last)
     out = []
     for name, (unit, x) in mine.items():
         here = mean(x, group)
         low, high = here.share_interval() if unit == "1" else here.interval()
-        row: dict[str, object] = {
-            "endpoint": name,
-            "unit": unit,
-            "n": here.n,
-            "estimate": here.estimate,
-        }
-        row |= {"low": low, "high": high, "mc_error": here.mc_error}
+        row: dict[str, object] = {"endpoint": name, "unit": unit, "n": here.n}
+        row |= {"estimate": here.estimate, "low": low, "high": high, "mc_error": here.mc_error}
+        row |= {"from_parameters": here.from_parameters, "from_sampling": here.from_sampling}
         if name in theirs:
             gain = mean(x - theirs[name][1], group)
             ends = gain.interval()
             row |= {"difference": gain.estimate, "difference_low": ends[0]}
             row |= {"difference_high": ends[1]}
         out.append(row)
-    middle = median_day(day, seen.progression_day, group)
-    row = {"endpoint": "progression_day_median", "unit": "day", "n": out[0]["n"]}
-    row |= dict(zip(("estimate", "low", "high"), middle, strict=True))
-    if reference is not None:
-        before = median_day(day, reference.progression_day, group)[0]
-        both = np.isfinite([middle[0], before]).all()
-        row["difference"] = middle[0] - before if both else np.nan
-    return [*out, row]
+    return [*out, *_medians(last, seen, reference, group)]
+
+
+def _medians(
+    last: float, seen: Outcomes, reference: Outcomes | None, group: np.ndarray
+) -> list[dict[str, object]]:
+    out = []
+    for name, (time, event) in _times(seen, last).items():
+        ok = np.isfinite(time)
+        found = median_time(time, event, group)
+        row: dict[str, object] = {"endpoint": name, "unit": "day", "n": int(ok.sum())}
+        row |= dict(zip(("estimate", "low", "high"), found, strict=True))
+        if reference is not None and name in (before := _times(reference, last)):
+            theirs = _median(*before[name])
+            both = np.isfinite([found[0], theirs]).all()
+            row["difference"] = found[0] - theirs if both else np.nan
+        out.append(row)
+    return out
+
+
+def _median(time: np.ndarray, event: np.ndarray) -> float:
+    ok = np.isfinite(time)
+    return kaplan_meier(time[ok], event[ok]).median() if ok.any() else np.inf
+
+
+def _times(seen: Outcomes, last: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Times to events, nan for who has none and is not at risk, and whether they are events."""
+    lasting = np.where(np.isfinite(seen.response_day), seen.event_day - seen.response_day, np.nan)
+    out = {
+        "progression_day_median": (seen.event_day, seen.event),
+        "duration_of_response_median": (lasting, seen.event),
+    }
+    if np.isfinite(seen.death_day).any():
+        failed = np.isnan(seen.progression_day)
+        time = np.where(failed, np.nan, np.minimum(seen.death_day, last))
+        out["survival_day_median"] = (time, np.isfinite(seen.death_day))
+    return out

@@ -69,7 +69,7 @@ def population(source: Fit | Model, model: Model, draws: int, seed: int) -> Popu
             typical = f"{q.name}_typical" if q.individual else q.name
             centre[q.name], spread = _unbounded(q, learnt[typical]), learnt.get(f"{q.name}_sd")
         else:
-            centre[q.name], spread = _prior(q, draws, seed)
+            centre[q.name], spread = prior_centre(q, draws, seed)
         if q.individual and spread is not None:
             sd[q.name] = spread
     return Population(centre, sd, tuple(q.name for q in model.free if q.name not in names))
@@ -99,7 +99,7 @@ def virtual_patients(
     for q in model.free:
         place = drawn.centre[q.name][which]
         if q.individual:
-            z = _standard(key_of(seed, "patient", q.name), jnp.asarray(index))
+            z = standard(key_of(seed, "patient", q.name), jnp.asarray(index))
             place = place + drawn.sd[q.name][which] * np.asarray(z)
         values[q.name] = np.asarray(q.natural(jnp.asarray(place)))
     return values
@@ -112,7 +112,8 @@ def keys_of(key: jax.Array, index: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _standard(key: jax.Array, index: jax.Array) -> jax.Array:
+def standard(key: jax.Array, index: jax.Array) -> jax.Array:
+    """Draw a standard normal for each number."""
     return jax.vmap(jax.random.normal)(keys_of(key, index))
 
 
@@ -125,7 +126,7 @@ def _posterior(fit: Fit, draws: int) -> dict[str, np.ndarray]:
     return {name: stacked[name].to_numpy()[chosen] for name in shared}
 
 
-def _prior(q: Parameter, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def prior_centre(q: Parameter, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Prior of typical value and spread, by name, so that no other parameter matters."""
     z = np.asarray(jax.random.normal(key_of(seed, "population", q.name), (2, draws)))
     spread = None if q.between is None else q.between * np.exp(q.between_spread * z[1])
