@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +23,8 @@ from pdmodel.nodes import Nodes
 from pdmodel.quadrature import rule
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
-from pdmodel.quadrature.independent import chained
 from pdmodel.quadrature.integrand import log_posterior, log_weights, series, weighed
-from pdmodel.quadrature.pool import Proposal, Weighed, gathered
+from pdmodel.quadrature.pool import gathered
 from pdmodel.quadrature.rule import laid
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
@@ -104,13 +102,13 @@ def over_a_grid(of, it, x):
 
 
 def test_the_climb_ends_at_the_mode(posed, summit):
-    """Within 0.4 nats of that of SciPy on the exact density; one sd off would be 0.5."""
+    """Within a nat of that of SciPy on the exact density; draws lie 2.5 below on average."""
     of, it = posed
     run = jax.jit(lambda x: -over_a_grid(of, it, x))
     best = minimize(lambda x: float(run(jnp.asarray(x))), np.asarray(summit.position),
                     method="Powell", options={"xtol": 1e-3, "ftol": 1e-9})  # fmt: skip
     assert summit.settled
-    assert 0 <= float(run(summit.position)) - best.fun < 0.4
+    assert 0 <= float(run(summit.position)) - best.fun < 1.0
 
 
 def test_a_climb_is_the_same_for_the_same_key_only(posed, summit):
@@ -124,18 +122,20 @@ def test_a_climb_is_the_same_for_the_same_key_only(posed, summit):
 
 @pytest.fixture(scope="module")
 def exact(posed, nodes, summit):
-    """Mean and sd of the posterior over the nodes, by importance sampling from a Student-t."""
+    """Mean and sd of the posterior over the nodes, by importance sampling, twice."""
     of, it = posed
-    rng, root = np.random.default_rng(4), 1.2 * np.linalg.cholesky(summit.covariance)
-    far = stats.multivariate_t(np.zeros(len(of)), np.eye(len(of)), df=6)
-    z = far.rvs(6000, random_state=rng)
-    x = np.asarray(summit.position) + z @ root.T
     run = jax.jit(lambda x: jax.lax.map(lambda x: weighed(of, it, nodes, x)[0], x, batch_size=64))
-    weight = np.asarray(run(jnp.asarray(x))) - far.logpdf(z)
-    weight = np.exp(weight - logsumexp(weight))
+    far = stats.multivariate_t(np.zeros(len(of)), np.eye(len(of)), df=6)
+    mean, covariance = np.asarray(summit.position), summit.covariance
+    for seed in (4, 5):
+        z = far.rvs(6000, random_state=np.random.default_rng(seed))
+        x = mean + 1.2 * z @ np.linalg.cholesky(covariance).T
+        weight = np.asarray(run(jnp.asarray(x))) - far.logpdf(z)
+        weight = np.exp(weight - logsumexp(weight))
+        mean = weight @ x
+        covariance = (x - mean).T @ (weight[:, None] * (x - mean))
     assert 1 / np.sum(weight**2) > 1000
-    mean = weight @ x
-    return mean, np.sqrt(weight @ (x - mean) ** 2)
+    return mean, np.sqrt(np.diag(covariance))
 
 
 def test_weights_bring_positions_back_from_a_wrong_mode(posed, nodes, summit, exact):
@@ -156,41 +156,6 @@ def test_weights_bring_positions_back_from_a_wrong_mode(posed, nodes, summit, ex
     assert pool.pareto_k < 0.7
 
 
-PLACE = Proposal(np.array([1.0, -2.0]), np.array([[1.0, 0.6], [0.6, 2.0]]))
-
-
-def test_a_proposal_has_the_density_that_it_draws_from():
-    x = PLACE.draw(np.random.default_rng(1), 100_000)
-    line = np.linspace(-40, 40, 801)
-    grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    share = np.exp(PLACE.log_density(grid)) * (line[1] - line[0]) ** 2
-    assert share.sum() == pytest.approx(1.0, abs=2e-3)
-    for corner in ((1.0, -2.0), (2.0, 0.0), (-1.0, -4.0)):
-        inside = np.all(x < corner, axis=1).mean()
-        assert inside == pytest.approx(share[np.all(grid < corner, axis=1)].sum(), abs=0.02)
-
-
-@pytest.mark.parametrize("shift", [0.0, 1.2])
-def test_chains_have_the_posterior_whatever_the_proposal(shift):
-    """A normal with known moments, proposed from a place that is off by some sds."""
-    root = np.linalg.cholesky(PLACE.covariance)
-    target = stats.multivariate_normal(PLACE.mean + shift * np.diag(root), 0.7 * PLACE.covariance)
-    x = PLACE.draw(np.random.default_rng(2), 4 * 6001)
-    nothing = np.zeros((len(x), 1))
-    found = Weighed(x, target.logpdf(x) + 5.0, nothing, nothing, nothing[..., None])
-    chains = chained(found, PLACE, 4, 6000, 3)
-    got = x[chains.row]
-    ess = np.array([az.ess(got[..., k]) for k in range(2)])
-    assert 0.1 < chains.acceptance.mean() < (0.95 if shift == 0.0 else 0.7)
-    sd = np.sqrt(np.diag(target.cov))
-    assert np.all(np.abs(got.mean(axis=(0, 1)) - target.mean) < 4 * sd / np.sqrt(ess))
-    assert np.all(np.abs(got.std(axis=(0, 1)) / sd - 1) < 4 / np.sqrt(2 * ess))
-    if shift:
-        assert np.all(np.abs(x.mean(axis=0) - target.mean) > 0.5 * sd)
-    # each chain goes over its own positions
-    assert np.all(chains.row // 6001 == np.arange(4)[:, None])
-
-
 # ------------------------------------------------------------------------------------- fits
 
 
@@ -204,6 +169,7 @@ def quick_fit(cohort, fewer_nodes):
     return pdm.fit(ONE, cohort, method="quick", **SMALL)
 
 
+@pytest.mark.slow
 def test_both_methods_give_one_posterior(slow_fit, quick_fit):
     for q in ("quiet", "volatility_typical", "volatility_sd", "baseline_typical", "baseline_sd"):
         one, two = (np.log(fit.posterior[q].to_numpy().ravel()) for fit in (slow_fit, quick_fit))
@@ -215,6 +181,7 @@ def test_both_methods_give_one_posterior(slow_fit, quick_fit):
         assert np.all(np.abs(gap) < 0.35)
 
 
+@pytest.mark.slow
 def test_a_first_answer_says_so_and_a_bad_one_is_not_trusted(quick_fit):
     reasons, notes = against_method(quick_fit)
     assert reasons == ()
@@ -226,6 +193,7 @@ def test_a_first_answer_says_so_and_a_bad_one_is_not_trusted(quick_fit):
         assert any(f"Pareto k is {k:.2f} (must be at most 0.7" in one for one in found.reasons)
 
 
+@pytest.mark.slow
 def test_a_patient_with_one_scan_is_one_of_the_population(slow_fit):
     """One scan tells nothing of a volatility, so that its posterior is the population's."""
     person = replace(slow_fit.cohort.patients[0], id="new", day=np.zeros(1),
@@ -245,6 +213,7 @@ def test_a_patient_with_one_scan_is_one_of_the_population(slow_fit):
     assert np.isfinite(table["median"]).all()
 
 
+@pytest.mark.slow
 def test_patients_of_the_fit_get_their_own_posterior_again(slow_fit):
     fit = joined(slow_fit, slow_fit.cohort, draws=600, seed=2)
     one, two = (np.log(f.posterior["volatility"]).to_numpy() for f in (slow_fit, fit))
@@ -253,6 +222,7 @@ def test_patients_of_the_fit_get_their_own_posterior_again(slow_fit):
     assert np.all(np.abs(two.std(axis=(0, 1)) / one.std(axis=(0, 1)) - 1) < 0.2)
 
 
+@pytest.mark.slow
 def test_who_cannot_join_is_told(slow_fit):
     with pytest.raises(OptionError, match="draws is 2; it must be >= 4"):
         joined(slow_fit, slow_fit.cohort, draws=2, seed=1)
