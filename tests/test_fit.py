@@ -142,7 +142,7 @@ def test_a_fit_over_nodes_that_was_stopped_goes_on_to_the_bit(
     cohort = replace(cohort, patients=tuple(untreated))
     options = SMALL | {"method": method, "correlated": True}
     weighing = tuple(("weighing populations", done) for done in (64, 192, 448))
-    stops = (("climbing", 0), ("laying nodes", 0), *weighing[: 3 if method == "nuts" else 2],
+    stops = (("laying nodes", 0), *weighing[: 3 if method == "nuts" else 2],
              ("patients", 0), ("checking", 0))  # fmt: skip
     fit = stopped_and_gone_on(tmp_path, cohort, options, stops, model)
     whole = pdm.fit(model, cohort, **options)
