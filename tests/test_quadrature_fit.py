@@ -226,7 +226,7 @@ def test_patients_of_the_fit_get_their_own_posterior_again(slow_fit):
 def test_who_cannot_join_is_told(slow_fit):
     with pytest.raises(OptionError, match="draws is 2; it must be >= 4"):
         joined(slow_fit, slow_fit.cohort, draws=2, seed=1)
-    with pytest.raises(DataError, match=r"A size in the fit is the sum .* --size-kind"):
+    with pytest.raises(DataError, match=r"A size in the fit is the sum .*--size-kind"):
         joined(slow_fit, replace(slow_fit.cohort, size_kind="lesion"), seed=1)
     given = {"nivolumab": pdm.Regimen.none()}
     treated = replace(slow_fit.cohort.patients[0], regimens=given)
