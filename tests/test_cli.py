@@ -129,11 +129,12 @@ COMMANDS = {
     "check-model": ("FILE",),
     "fit": ("SIZES", "--doses", "--regimen", "--model", "--residual", "--pooling <partial|none>",
             "--seed", "--chains", "--warmup", "--draws", "--overwrite", "--resume",
-            "-o, --output"),
+            "-o, --output", "--correlated", "--covariate", "quick"),
     "response": ("SIZES", "--doses", "--rule", "--compare", "--patients", "--robustness", "--arm"),
     "diagnose": ("RUN", "--json"),
     "classify": ("RUN", "--rule", "--horizon", "--certainty", "--draws", "--hide-ids", "undecided"),
-    "predict": ("RUN", "--days", "--until", "--patient", "--regimen", "--hide-ids", "--seed"),
+    "predict": ("RUN", "--days", "--until", "--patient", "--regimen", "--hide-ids", "--seed",
+                "--sizes", "--doses", "--format <long|laleh2022|nonmem|sdtm|adam>"),
     "simulate": ("[RUN]", "--arm", "--model", "-n", "--until", "--seed"),
     "plot": ("RUN", "KIND", "waterfall", "--patient"),
     "report": ("RUN", "-o, --output", "--overwrite"),
@@ -243,6 +244,18 @@ Invalid value for '--until': Input should
 
 predict run -o p.csv --until -1
 Invalid value for '--until': Input sh
+
+fit s.csv -o f --covariate tmb
+'--covariate': write PARAMETER:COLUMN, as kill:tmb, each
+
+fit s.csv -o f --covariate kill:tmb --covariate kill:tmb
+'--covariate': write PARAMETER:COLUMN, as kill:tmb, each
+
+predict run -o p.csv --days 1 --doses d.csv
+'--doses': it is about tables of new patients; name theirs
+
+predict run -o p.csv --days 1 --regimen none --regimen atezolizumab
+'--regimen': give one for all.
 
 simulate -o t --arm none
 'RUN': give either RUN or --model NAME
@@ -485,6 +498,17 @@ def test_a_fit_is_written_and_judged(sizes, fitting):
     assert "Written to out/run after 1 s." in lines
     assert "The fit can be trusted: it passed every check." in lines
     assert "100 %" in result.stderr  # progress, apart from the results
+
+
+def test_correlations_and_covariates_are_asked_for(sizes, fitting):
+    words = ("--correlated", "--covariate", "kill:tmb", "--covariate", "kill: age")
+    result = pdmodel("fit", sizes, *ATEZOLIZUMAB, "-o", "run", "--method", "quick", *words)
+    assert result.exit_code == DONE
+    assert fitting["correlated"] is True
+    assert fitting["covariates"] == {"kill": ["tmb", "age"]}
+    assert fitting["method"] == "quick"
+    assert pdmodel("fit", sizes, *ATEZOLIZUMAB, "-o", "other").exit_code == DONE
+    assert (fitting["correlated"], fitting["covariates"]) == (False, {})
 
 
 def test_arms_may_be_given_different_drugs_or_none(sizes, fitting):
@@ -799,6 +823,51 @@ def test_sizes_are_predicted_on_the_days_and_for_whom_they_are_asked(run):
     np.testing.assert_allclose(written["median"], expected["median"], rtol=1e-12)
     pdmodel(*words, "until.csv", "--until", "16", *whom)
     assert Path("until.csv").read_text() == Path("days.csv").read_text()
+
+
+def test_new_patients_are_predicted_under_the_population_of_the_fit(
+    run, sizes, monkeypatch, fit_by_hand
+):
+    asked = {}
+
+    def joined(fit, cohort, **how):
+        asked.update(how, cohort=cohort)
+        return fit_by_hand(cohort)
+
+    monkeypatch.setattr("pdmodel.newcomers.joined", joined)
+    words = ("predict", run, "--sizes", sizes, "--days", "84", "-o", "p.csv", "--draws", "20")
+    result = pdmodel(*words, *ATEZOLIZUMAB, "--seed", "5")
+    assert result.exit_code == DONE, result.output
+    *_, told, last = result.stdout.splitlines()
+    assert result.stdout.startswith("sizes.csv: 4 rows read, 4 kept")
+    assert told == ("2 new patients with 4 scans, under the population that the fit learnt from "
+                    "3 patients.")  # fmt: skip
+    assert last == "2 predictions written to p.csv."
+    assert pd.read_csv("p.csv")["patient_id"].tolist() == ["P01", "P02"]
+    assert (asked["draws"], asked["seed"]) == (20, 5)
+    assert all(len(patient.regimens["atezolizumab"]) for patient in asked["cohort"])
+
+
+NEWCOMER_MISTAKES = mistakes("""
+--sizes sizes.csv
+Nobody in sizes.csv was given a drug: add --doses TABLE, or --regimen 'atezolizumab 1200 mg q3w',
+or --regimen none if nobody was treated.
+
+--sizes sizes.csv --regimen nivolumab
+New patients were given nivolumab, which the fit does not know; it knows atezolizumab.
+
+--sizes sizes.csv --regimen none --size-kind lesion
+A size in the fit is the sum of longest diameters of the target lesions, of the new patients the
+longest diameter of one target lesion; say what theirs are (--size-kind), or fit such patients.
+""")
+
+
+@pytest.mark.parametrize(("options", "said"), NEWCOMER_MISTAKES)
+def test_who_cannot_join_a_fit_is_told_and_nothing_written(run, sizes, here, options, said):
+    before = contents(here)
+    words = ("predict", run, "--days", "42", "--draws", "4", "-o", "p.csv", *options.split())
+    assert refused(UNFIT, *words) == f"Error: {said}"
+    assert contents(here) == before
 
 
 @pytest.mark.parametrize("command", ["classify", "predict"])

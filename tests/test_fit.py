@@ -94,7 +94,7 @@ class StoppedError(Exception):
     """Stands for whatever ends a program."""
 
 
-def stopped_and_gone_on(folder, cohort, options, stops):
+def stopped_and_gone_on(folder, cohort, options, stops, model=MODEL):
     """Fit into a folder, stopped at each of some stages in turn, and then to the end."""
     for stop in (*stops, None):
 
@@ -105,10 +105,10 @@ def stopped_and_gone_on(folder, cohort, options, stops):
         asked = options | {"report": report}
         with (
             pytest.raises(StoppedError) if stop else nullcontext(),
-            unfinished(folder, MODEL, cohort, options, resume=True) as keep,
+            unfinished(folder, model, cohort, options, resume=True) as keep,
         ):
             keep._every = 0.0
-            fit = pdm.fit(MODEL, cohort, **asked, checkpoints=keep)
+            fit = pdm.fit(model, cohort, **asked, checkpoints=keep)
     assert list(folder.iterdir()) == []
     assert fit.manifest["resumed"] == len(stops)
     return fit
@@ -131,6 +131,23 @@ def test_a_fit_that_was_stopped_goes_on_to_the_bit(fitted, fewer_nodes, cohort, 
     fit = stopped_and_gone_on(tmp_path, cohort, SMALL, stops)
     equal_to_the_bit(fit.tree, fitted[0].tree)
     assert fit.manifest["memory"]["at_once_bytes"] > 1e8
+
+
+@pytest.mark.parametrize("method", ["nuts", "quick"])
+def test_a_fit_over_nodes_that_was_stopped_goes_on_to_the_bit(
+    broadcasting, fewer_nodes, cohort, tmp_path, method
+):
+    model = pdm.Model(pdm.mechanism("flat"), (), pdm.residual("lognormal"))
+    untreated = [replace(one, regimens={}, schedules=()) for one in cohort]
+    cohort = replace(cohort, patients=tuple(untreated))
+    options = SMALL | {"method": method, "correlated": True}
+    weighing = tuple(("weighing populations", done) for done in (64, 192, 448))
+    stops = (("laying nodes", 0), *weighing[: 3 if method == "nuts" else 2],
+             ("patients", 0), ("checking", 0))  # fmt: skip
+    fit = stopped_and_gone_on(tmp_path, cohort, options, stops, model)
+    whole = pdm.fit(model, cohort, **options)
+    equal_to_the_bit(fit.tree, whole.tree)
+    assert "integration" in whole.tree
 
 
 @pytest.mark.slow

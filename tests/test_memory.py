@@ -22,7 +22,7 @@ def data():
 
 
 def test_arrays_of_draws_grow_with_draws_and_the_program_does_not(data):
-    few, many = (needed(MODEL, data, Settings(draws=n, chains=2), "nuts") for n in (100, 1000))
+    few, many = (needed(MODEL, data, Settings(draws=n, chains=2), "levels") for n in (100, 1000))
     for name in ("the draws", "the log-likelihood of every scan"):
         assert many[name] == pytest.approx(10 * few[name])
     for name in ("the program", "stored nodes", "solving nodes", "choosing nodes"):
@@ -45,7 +45,7 @@ def test_nodes_are_solved_before_there_are_draws():
 
 def test_a_fit_that_needs_more_than_is_free_is_refused_before_it_begins(data, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: int(2e9))
-    assert fits(MODEL, data, Settings(), "nuts")["free_bytes"] == int(2e9)
+    assert fits(MODEL, data, Settings(), "levels")["free_bytes"] == int(2e9)
     with pytest.raises(FitError) as told:
         fits(MODEL, data, Settings(draws=1_000_000), "nuts-joint")
     assert str(told.value).startswith("This fit needs about ")
@@ -69,13 +69,13 @@ def test_the_estimate_is_near_what_was_measured(monkeypatch, patients, draws):
     monkeypatch.setattr(memory, "cores", lambda: 2)
     cohort = demo_cohort()
     data = evidence(MODEL, cohort.subset(cohort.keys[:patients]), "draft")
-    parts = needed(MODEL, data, Settings(draws=draws // 2, chains=2), "nuts")
+    parts = needed(MODEL, data, Settings(draws=draws // 2, chains=2), "levels")
     assert at_once(parts) == pytest.approx(MEASURED[patients, draws], rel=0.1)
 
 
 def test_where_the_system_does_not_say_a_fit_is_not_refused(data, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: None)
-    assert fits(MODEL, data, Settings(draws=10**9), "nuts")["free_bytes"] is None
+    assert fits(MODEL, data, Settings(draws=10**9), "levels")["free_bytes"] is None
 
 
 def test_limits_of_control_groups_are_seen(tmp_path):

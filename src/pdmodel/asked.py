@@ -56,6 +56,19 @@ def _pairs(texts: list[str] | None, option: str, example: str) -> dict[str, str]
     return found
 
 
+def influences(texts: list[str] | None) -> dict[str, list[str]]:
+    """Covariates by the parameter that they move, from PARAMETER:COLUMN."""
+    found: dict[str, list[str]] = {}
+    for text in texts or ():
+        name, mark, column = (part.strip() for part in text.partition(":"))
+        if not (name and mark and column) or column in found.get(name, ()):
+            raise typer.BadParameter(
+                "write PARAMETER:COLUMN, as kill:tmb, each pair once.", param_hint="'--covariate'"
+            )
+        found.setdefault(name, []).append(column)
+    return found
+
+
 def _drug(drugs: list[str] | None) -> str | dict[str, str] | None:
     """One drug of all doses, or one for each compartment."""
     if drugs and len(drugs) == 1 and "=" not in drugs[0]:

@@ -19,7 +19,7 @@ from pdmodel.quadrature.independent import chained
 from pdmodel.quadrature.integrand import Series, log_marginals, weighed
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import Weighed, gathered, weigh
-from pdmodel.quadrature.rule import KEPT, laid
+from pdmodel.quadrature.rule import KEPT, MOST, laid
 
 type Report = Callable[[Progress], None]
 type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -30,7 +30,8 @@ ROUNDS, POOLED = 4, 256
 CHECKS = 8
 """Draws at which the likelihood over nodes is compared with fresh nodes."""
 FRESH = 2048
-"""Nodes for a value of the marginal likelihood that does not use the stored ones."""
+"""Nodes for a value of the marginal likelihood that does not use the stored ones; fewer where
+those of all patients would be more than `MOST`."""
 QUICK, QUICK_ROUNDS, QUICK_POOLED = 64, 3, 128
 """The same for a first answer: nodes of a patient, rounds, and positions in each."""
 
@@ -181,13 +182,14 @@ def checked(
         ``noise_nats``, the standard error that the fresh one has by itself.
     """
     rows = np.linspace(0, len(x) - 1, CHECKS).astype(int)
+    fresh_nodes = max(KEPT, min(FRESH, MOST // it.data.patients))
 
     def one(k: int) -> tuple[float, float]:
         at = jnp.asarray(x[rows[k]])
         population = of.population(at, it.traits)
         stored, _ = weighed(of, it, nodes, at)
         if of.effects:
-            found = explored(of, it, known, population, jax.random.fold_in(key, k), FRESH)
+            found = explored(of, it, known, population, jax.random.fold_in(key, k), fresh_nodes)
         else:
             found = without_nodes(of, it, population)
         fresh = jnp.sum(log_marginals(found.log_weight)) + of.log_prior(at)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import asked, comparing, fitting, published, shell, startup, trials
+from pdmodel import asked, comparing, fitting, predicting, published, shell, startup, trials
 from pdmodel.errors import ModelError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -105,6 +105,7 @@ def fit(
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
     draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
+    correlated: shell.Correlated = False, covariate: shell.Influence = None,
     pharmacokinetics: shell.Concentrations = "predicted",
     overwrite: shell.Overwrite = False, resume: shell.Resume = False,
 ) -> None:  # fmt: skip
@@ -117,7 +118,8 @@ def fit(
     wanted = asked.request(regimen, layout, arm, size_kind, **how)
     options = {
         "seed": seed, "pooling": pooling, "method": method, "chains": chains, "warmup": warmup,
-        "draws": draws, "pharmacokinetics": pharmacokinetics,
+        "draws": draws, "pharmacokinetics": pharmacokinetics, "correlated": correlated,
+        "covariates": asked.influences(covariate),
     }  # fmt: skip
     cohort = read_cohort(sizes, doses=doses, **wanted)
     untreated = asked.untreated(regimen)
@@ -164,29 +166,23 @@ def classify(
 
 @app.command()
 def predict(
-    run: shell.Run,
-    output: shell.Table,
+    run: shell.Run, output: shell.Table,
     days: Annotated[str | None, typer.Option(help="Days, as 42,84,126.")] = None,
-    until: shell.Until = None,
-    patient: shell.Patients = None,
-    regimen: Annotated[str | None, typer.Option(help="Give this instead from day 0 on.")] = None,
-    draws: shell.Draws = 1000,
-    seed: shell.Seed = 1,
-    hide_ids: shell.HideIds = False,
-    overwrite: shell.Overwrite = False,
-) -> None:
-    """Predict sizes of the fit's patients, as scans give them."""
+    until: shell.Until = None, patient: shell.Patients = None,
+    sizes: shell.NewSizes = None, doses: shell.Doses = None, regimen: shell.Instead = None,
+    layout: shell.Layout = "long", arm: shell.Arms = None, size_kind: shell.SizeKind = None,
+    unit: shell.Units = None, evaluator: shell.Evaluator = None, drug: shell.Drugs = None,
+    dv: shell.Observed = None, draws: shell.Draws = 1000, seed: shell.Seed = 1,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
+    """Predict sizes of the fit's patients, or of new ones (--sizes)."""
     wanted = asked.days_listed(days, until)
+    how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
+    table = predicting.asked_for(sizes, doses, regimen, layout, arm, size_kind, how)
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = startup.fitted(run)
-    from pdmodel.predict import predict
-    from pdmodel.tables import write_table
-
-    options = {"patients": patient or None, "regimen": regimen, "draws": draws, "seed": seed}
-    with busy("Predicting"):
-        table = predict(fitted, wanted, **options)
-    write_table(table, output, hide_ids=hide_ids)
-    typer.echo(f"{len(table)} predictions written to {output}.")
+    options = {"patients": patient or None, "draws": draws, "seed": seed}
+    predicting.predict_into(output, fitted, wanted, table, options, hide_ids=hide_ids)
 
 
 for command in trials.COMMANDS:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pdmodel.fit import Fit
-from pdmodel.integration import against_integration
+from pdmodel.influence import population_scales
+from pdmodel.integration import against_method
 
 R_HAT, ESS = 1.01, 400.0
 """Largest rank-normalized R-hat, least bulk and tail effective draws (doi:10.1214/20-BA1221)."""
@@ -132,10 +133,11 @@ def diagnose(fit: Fit) -> Diagnosis:
     """Judge a fit.
 
     It is trusted if it has two chains or more, no divergence, an E-BFMI above 0.3 in every chain,
-    no failed solve, patients integrated out to 1.5 nats, and, in every population and shared
-    parameter, an R-hat below 1.01 with more than 400 effective draws in bulk and tail; where each
-    patient is fitted alone, that is asked of every parameter of every patient. In a hierarchical
-    fit patients' own parameters are only reported, and patients with an R-hat above 1.05 doubted.
+    no failed solve, patients integrated out to 1.5 nats, a Pareto k up to 0.7 of what is weighed,
+    and, in every population and shared parameter, an R-hat below 1.01 with more than 400 effective
+    draws in bulk and tail; where each patient is fitted alone, that is asked of every parameter of
+    every patient. In a hierarchical fit patients' own parameters are only reported, and patients
+    with an R-hat above 1.05 doubted.
 
     Parameters
     ----------
@@ -148,8 +150,8 @@ def diagnose(fit: Fit) -> Diagnosis:
         Betancourt (arXiv:1604.00695); the other limits of this module are this project's choice.
     """
     sampler, population, patients = _sampler(fit), _population(fit), _patients(fit)
-    coarse, notes = against_integration(fit)
-    general = _against(sampler) + coarse
+    approximate, notes = against_method(fit)
+    general = _against(sampler) + approximate
     if sampler.saturated >= SATURATED:
         notes += (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
     failing = _distinct(patients, "patient", _bad(patients))
@@ -224,12 +226,8 @@ def _worst(table: pd.DataFrame) -> str:
 @QUIETLY
 def _population(fit: Fit) -> pd.DataFrame:
     """Summarize what is common to all patients; no rows if nothing is."""
-    scales: list[tuple[str, str, str, float | None]] = []
-    if fit.pooling == "partial":
-        for q in fit.model.individual:
-            scales.append((f"{q.name}_typical", q.unit, q.transform, q.prior_sd))
-            scales.append((f"{q.name}_sd", "1", "log", q.between_spread))
-        scales += [(q.name, q.unit, q.transform, q.prior_sd) for q in fit.model.shared]
+    options = fit.manifest["options"]
+    scales = population_scales(fit.model, options) if fit.pooling == "partial" else []
     columns = ("parameter", "unit", "mean", "sd", "q05", "median", "q95", *MIXING, "contraction")
     rows = []
     for name, unit, transform, prior_sd in scales:

@@ -211,7 +211,10 @@ def fit(
 
 
 def _listed(influences: Influences | None) -> dict[str, list[str]]:
-    return {name: list(several) for name, several in (influences or {}).items()}
+    return {
+        name: [several] if isinstance(several, str) else list(several)
+        for name, several in (influences or {}).items()
+    }
 
 
 def _design(

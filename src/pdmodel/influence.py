@@ -9,7 +9,15 @@ import numpy as np
 from pdmodel.data import Cohort
 from pdmodel.errors import OptionError
 from pdmodel.model import Model
-from pdmodel.quadrature.coordinates import Coordinates, Traits
+from pdmodel.quadrature.coordinates import (
+    ORDER,
+    SHRINKAGE,
+    SHRINKAGE_SPREAD,
+    Coordinates,
+    Traits,
+    correlation_name,
+    slope_name,
+)
 
 type Influences = Mapping[str, Sequence[str]]
 """Covariates by the parameter whose typical value they move."""
@@ -33,9 +41,42 @@ def coordinates(model: Model, options: Mapping[str, Any]) -> Coordinates:
                 f"Covariates cannot move {name!r}, which is no parameter with an own value in each "
                 f"patient; those are {', '.join(own)}."
             )
-    slopes = tuple((name, one) for name, several in influences.items() for one in several)
+    slopes = tuple(
+        (name, one)
+        for name, several in influences.items()
+        for one in dict.fromkeys([several] if isinstance(several, str) else several)
+    )
     columns = tuple(dict.fromkeys(one for _, one in slopes))
     return Coordinates(model, bool(options.get("correlated")), slopes, columns)
+
+
+def population_scales(
+    model: Model, options: Mapping[str, Any]
+) -> list[tuple[str, str, str, float | None]]:
+    """Give every parameter of the population of a fit, with the sd of its prior.
+
+    Returns
+    -------
+    list of (name, unit, transform, prior sd on the transformed scale)
+    """
+    scales: list[tuple[str, str, str, float | None]] = []
+    for q in model.individual:
+        scales.append((f"{q.name}_typical", q.unit, q.transform, q.prior_sd))
+        scales.append((f"{q.name}_sd", "1", "log", q.between_spread))
+    scales += [(q.name, q.unit, q.transform, q.prior_sd) for q in model.shared]
+    of = coordinates(model, options)
+    strength = 2.0 * (ORDER - 1.0) + len(of.effects)
+    correlations = [
+        (correlation_name(of.effects[j], of.effects[i]), "1", "identity", (strength + 1.0) ** -0.5)
+        for i, j in of.pairs
+    ]
+    widest = SHRINKAGE * np.exp(SHRINKAGE_SPREAD**2)
+    between = {q.name: q.iiv for q in model.individual}
+    effects = [
+        (slope_name(name, covariate), "1", "identity", float(widest * between[name]))
+        for name, covariate in of.slopes
+    ]
+    return [*scales, *correlations, *effects]
 
 
 def scaling(cohort: Cohort, names: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -57,7 +98,9 @@ def scaling(cohort: Cohort, names: Sequence[str]) -> dict[str, tuple[float, floa
                 f"{', '.join(known) or 'none'}."
             )
         if np.ptp(seen) == 0.0:
-            raise OptionError(f"Covariate {name!r} is {seen[0]:g} in every patient; leave it out.")
+            raise OptionError(
+                f"Covariate {name!r} is {seen[0]:g} in every patient who has it; leave it out."
+            )
         found[name] = (float(seen.mean()), float(seen.std()))
     return found
 

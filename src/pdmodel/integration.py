@@ -6,6 +6,8 @@ from pdmodel.fit import Fit
 
 COARSE = 1.5
 """Error of the log likelihood, in nats, from which draws of the population are doubted."""
+HEAVY = 0.7
+"""Shape of the tail of importance weights from which draws are not trusted (arXiv:1507.02646)."""
 CUT = 0.01
 """Share of draws outside the levels and grid from which they may cut the posterior off."""
 
@@ -31,6 +33,12 @@ def integration_error(fit: Fit) -> tuple[float, float]:
     return float(np.sqrt(max(total - noise**2, 0.0))), noise
 
 
+def against_method(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say what speaks against how a fit approximates its posterior: reasons, and notes."""
+    one, other = against_integration(fit), against_weights(fit)
+    return one[0] + other[0], one[1] + other[1]
+
+
 def against_integration(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Say what speaks against how patients were integrated out: reasons, and notes."""
     error, noise = integration_error(fit)
@@ -44,3 +52,17 @@ def against_integration(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if outside > CUT:
         reasons.append(f"{outside:.0%} of the draws lie outside of what was stored")
     return tuple(reasons), tuple(notes)
+
+
+def against_weights(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say what speaks against populations that were weighed: reasons, and notes."""
+    k = fit.manifest.get("pareto_k")
+    if k is None:
+        return (), ()
+    first = fit.manifest["options"]["method"] == "quick"
+    notes = (f"a first answer, of weighed draws (Pareto k {k:.2f})",) if first else ()
+    if k <= HEAVY:
+        return (), notes
+    other = "nuts" if first else "nuts-joint"
+    few = f"few populations carry the weight: Pareto k is {k:.2f} (must be at most {HEAVY}; "
+    return (f"{few}fit again with method={other!r})",), notes

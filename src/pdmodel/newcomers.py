@@ -9,7 +9,8 @@ import numpy as np
 from jax import Array
 
 from pdmodel.data import Cohort
-from pdmodel.errors import OptionError
+from pdmodel.data.cohort import SIZE_KINDS
+from pdmodel.errors import DataError, OptionError
 from pdmodel.fit import Fit
 from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
@@ -50,11 +51,14 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     ------
     OptionError
         If the fit is of patients alone, or draws cannot be used.
+    DataError
+        If the patients were given another drug, or their sizes are of another kind.
     """
     if fit.pooling != "partial":
         raise OptionError("This fit has no population: it was made with pooling='none'.")
     if draws < 4:
         raise OptionError(f"draws is {draws}; it must be >= 4.")
+    _like(fit, cohort)
     of = coordinates(fit.model, fit.manifest["options"])
     accuracy, drug_seed = fit.manifest["options"]["accuracy"], fit.kinetics_seed
     data = evidence(fit.model, cohort, accuracy, drug_seed)
@@ -82,6 +86,22 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     tree, failed = labelled_tree(fit.model, cohort, data, values, drawn, {}, seed)
     manifest = fit.manifest | {"failed_solves": failed, "newcomers": len(cohort)}
     return replace(fit, cohort=cohort, tree=tree, manifest=manifest)
+
+
+def _like(fit: Fit, cohort: Cohort) -> None:
+    """Make sure that a cohort is of the kind that a fit has seen."""
+    mine, theirs = fit.cohort.size_kind, cohort.size_kind
+    if mine != theirs:
+        raise DataError(
+            f"A size in the fit is the {SIZE_KINDS[mine]}, of the new patients the "
+            f"{SIZE_KINDS[theirs]}; say what theirs are (--size-kind), or fit such patients."
+        )
+    known = [drug.name for drug in fit.model.drugs]
+    if strange := [name for name in cohort.drugs if name not in known]:
+        raise DataError(
+            f"New patients were given {', '.join(strange)}, which the fit does not know; it knows "
+            f"{', '.join(known) or 'no drug'}."
+        )
 
 
 def _populations(

@@ -123,6 +123,28 @@ Method = Annotated[
     Literal["nuts", "nuts-joint", "quick"],
     typer.Option(help="nuts-joint is exact and slow; quick is a first answer."),
 ]
+Correlated = Annotated[
+    bool, typer.Option("--correlated", help="Let patients' parameters be correlated.")
+]
+Influence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--covariate",
+        help="PARAMETER:COLUMN, as kill:tmb: the column moves the parameter; may be repeated.",
+    ),
+]
+NewSizes = Annotated[
+    Path | None,
+    typer.Option(help="Sizes of new patients, to predict under the population of the fit."),
+]
+Instead = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--regimen",
+        help="Give this instead from day 0 on; with --sizes, what new patients were given, as "
+        "for 'fit'.",
+    ),
+]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")]
 Table = Annotated[Path, typer.Option("-o", "--output", help="CSV file to write.")]
 Page = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]

@@ -32,6 +32,8 @@ LEAP = 1.0
 TURNS, LEAST = 20, 6
 SETTLED = 0.25
 """Newton decrement for each coordinate below which a turn counts as settled."""
+SMALLEST = 0.1
+"""Share of a step that is taken at least, along a coordinate in which steps go to and fro."""
 AVERAGED = 4
 """Settled turns, whose mean is the mode."""
 
@@ -182,6 +184,7 @@ def climbed(of: Coordinates, it: Series, key: Array, start: Array | None = None)
     slope_of_prior = jax.jit(jax.grad(of.log_prior))
     known = nothing_known(of, it, of.population(x, it.traits))
     information, at_rest = np.eye(len(x)), []
+    before, share = np.zeros(len(x)), np.ones(len(x))
     turn_of = explored if of.effects else None
     turn = 0
     while turn < TURNS:
@@ -202,7 +205,9 @@ def climbed(of: Coordinates, it: Series, key: Array, start: Array | None = None)
         turn += 1
         if turn > 2 and step @ gradient < SETTLED * len(x):
             at_rest.append(np.asarray(x) + 0.5 * step)
-        x = x + step * min(1.0, LEAP / np.max(np.abs(step)))
+        share = np.where(before * step < 0.0, 0.5 * share, 1.2 * share).clip(SMALLEST, 1.0)
+        before = step
+        x = x + share * step * min(1.0, LEAP / np.max(np.abs(step)))
         if len(at_rest) >= AVERAGED and turn >= LEAST:
             break
     if at_rest:

@@ -3,7 +3,8 @@
 Every coordinate has a standard normal prior but those of correlations. Patients' effects are
 normal on the transformed scales of their parameters: around the typical value, moved by
 covariates, with a covariance that may hold correlations. A covariate that is missing in a patient
-is integrated out as a standard normal: it widens that patient's population.
+is integrated out as a standard normal: it widens that patient's population. Neglected is that it
+correlates the anchor with the effects, where one covariate moves both.
 """
 
 from collections.abc import Mapping

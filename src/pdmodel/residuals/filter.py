@@ -150,10 +150,12 @@ def first_probability(expected: Array, reading: Reading, p: Values) -> Array:
     """Log probability of the first scan: the reader's error and rounding."""
     sd = jnp.sqrt(reader_variance(expected, p))
     low, high = (reading.lower - expected) / sd, (reading.upper - expected) / sd
-    # as a density where the interval is far away, whose probability would be lost
-    inside = between(low, high)
-    middle = jnp.clip(expected, reading.lower, reading.upper)
-    z = (middle - expected) / sd
+    return _log_inside(between(low, high), expected, sd, reading)
+
+
+def _log_inside(inside: Array, expected: Array, sd: Array, reading: Reading) -> Array:
+    """Log of the probability of an interval; of its density where it is too far away for that."""
+    z = (jnp.clip(expected, reading.lower, reading.upper) - expected) / sd
     width = jnp.minimum(reading.upper - reading.lower, sd)
     far = -0.5 * z**2 + jnp.log(width / (sd * ROOT_2PI))
     return jnp.where(inside > LEAST, jnp.log(jnp.maximum(inside, LEAST)), far)
@@ -174,10 +176,13 @@ def first_read(
     noise = reader_variance(log_size, p)
     lower, upper = reading.lower - expected, reading.upper - expected
     part = cut(jnp.ones_like(expected), jnp.zeros_like(expected), spread**2, noise, lower, upper)
-    safe = jnp.maximum(part.inside, LEAST)
-    mean = part.first / safe
-    left = jnp.maximum(part.second / safe - mean**2, LEAST_VARIANCE)
-    return Known(jnp.zeros_like(mean), expected + mean, left), jnp.log(safe)
+    near, safe = part.inside > LEAST, jnp.maximum(part.inside, LEAST)
+    total = spread**2 + noise
+    nearest = jnp.clip(expected, reading.lower, reading.upper) - expected
+    mean = jnp.where(near, part.first / safe, spread**2 / total * nearest)
+    left = jnp.where(near, part.second / safe - mean**2, spread**2 * noise / total)
+    known = Known(jnp.zeros_like(mean), expected + mean, jnp.maximum(left, LEAST_VARIANCE))
+    return known, _log_inside(part.inside, expected, jnp.sqrt(total), reading)
 
 
 def filtered(
@@ -194,7 +199,9 @@ def filtered(
     first = jax.tree.map(lambda x: x[0], reading)
     known, start = begun(expected[0], slope), first_probability(expected[0], first, p)
     if spread is not None:
-        known, start = first_read(expected[0], spread, first, scans.log_size[0], p)
+        read, start = first_read(expected[0], spread, first, scans.log_size[0], p)
+        unread = known._replace(variance=known.variance + spread**2, slope=None)
+        known = jax.tree.map(lambda new, old: jnp.where(visible[0], new, old), read, unread)
         known = known._replace(slope=slope)
     start = jnp.where(visible[0], start, 0.0)
 

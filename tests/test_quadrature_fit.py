@@ -1,0 +1,275 @@
+"""Fits over nodes: the mode, the corrected sampler, first answers, and patients who join later."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+import pdmodel as pdm
+from pdmodel import by_nodes
+from pdmodel.checkpoint import NOT_KEPT
+from pdmodel.errors import DataError, OptionError
+from pdmodel.influence import coordinates as coordinates_of
+from pdmodel.influence import scaling, traits
+from pdmodel.integration import against_method
+from pdmodel.likelihood import evidence
+from pdmodel.newcomers import joined
+from pdmodel.nodes import Nodes
+from pdmodel.quadrature import rule
+from pdmodel.quadrature.climb import climbed
+from pdmodel.quadrature.coordinates import Coordinates, no_traits
+from pdmodel.quadrature.integrand import log_posterior, log_weights, series, weighed
+from pdmodel.quadrature.pool import gathered
+from pdmodel.quadrature.rule import laid
+
+pytestmark = pytest.mark.usefixtures("broadcasting")
+
+WALK = pdm.residual("walk")
+
+
+def held(*free):
+    """The walk with all shared parameters fixed but some."""
+    own = ("volatility", *free)
+    return replace(WALK, parameters=tuple(
+        q if q.name in own else replace(q, prior_sd=None, between=None) for q in WALK.parameters
+    ))  # fmt: skip
+
+
+ONE = pdm.Model(pdm.mechanism("flat"), (), held("quiet"))
+SMALL = {"seed": 3, "chains": 2, "warmup": 150, "draws": 400}
+
+
+def walked(patients, seed):
+    """A cohort of random walks on whole mm, with covariates, some of them missing."""
+    rng, people = np.random.default_rng(seed), []
+    for k in range(patients):
+        scans = 4 + k % 2
+        step = 0.1 * np.exp(0.4 * rng.normal()) * rng.normal(size=scans)
+        step[0] = 0.2 * rng.normal()
+        size = np.maximum(np.round(50 * np.exp(np.cumsum(step))), 6.0)
+        about = {"tmb": float(k), "sex": "F", "same": 1.0} if k % 3 else {"sex": "M", "same": 1.0}
+        day = 42.0 * np.arange(scans)
+        people.append(pdm.Patient(f"P{k}", "s", "a", day, size, size < 0.0, {}, about))
+    return pdm.Cohort(tuple(people))
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return walked(12, 1)
+
+
+@pytest.fixture(scope="module")
+def fewer_nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rule, "RAW", 1024)
+        patch.setattr(by_nodes, "FRESH", 512)
+        yield
+
+
+@pytest.fixture(scope="module")
+def posed(broadcasting, cohort):
+    of = Coordinates(ONE)
+    return of, series(evidence(ONE, cohort, "draft"), no_traits(len(cohort)))
+
+
+@pytest.fixture(scope="module")
+def summit(posed):
+    return climbed(*posed, jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def nodes(posed, summit, fewer_nodes):
+    of, it = posed
+    population = of.population(summit.position, it.traits)
+    return laid(of, it, summit.known, population, jax.random.key(2), 32).nodes
+
+
+# --------------------------------------------------------------------------------- the mode
+
+
+def over_a_grid(of, it, x):
+    """Log posterior of a position, patients' one effect integrated out on a fixed grid."""
+    place = jnp.linspace(-7.0, 2.0, 121)
+    effects = jnp.broadcast_to(place[:, None, None], (121, it.data.patients, 1))
+    grid = Nodes(effects, jnp.zeros((121, it.data.patients)))
+    population = of.population(x, it.traits)
+    return log_posterior(of, log_weights(of, it, grid, population), x)
+
+
+def test_the_climb_ends_at_the_mode(posed, summit):
+    """Within a nat of that of SciPy on the exact density; draws lie 2.5 below on average."""
+    of, it = posed
+    run = jax.jit(lambda x: -over_a_grid(of, it, x))
+    best = minimize(lambda x: float(run(jnp.asarray(x))), np.asarray(summit.position),
+                    method="Powell", options={"xtol": 1e-3, "ftol": 1e-9})  # fmt: skip
+    assert summit.settled
+    assert 0 <= float(run(summit.position)) - best.fun < 1.0
+
+
+def test_a_climb_is_the_same_for_the_same_key_only(posed, summit):
+    again, other = (climbed(*posed, jax.random.key(k)).position for k in (1, 2))
+    np.testing.assert_array_equal(again, summit.position)
+    assert not np.array_equal(other, summit.position)
+
+
+# -------------------------------------------------------------------------- the exact density
+
+
+@pytest.fixture(scope="module")
+def exact(posed, nodes, summit):
+    """Mean and sd of the posterior over the nodes, by importance sampling, twice."""
+    of, it = posed
+    run = jax.jit(lambda x: jax.lax.map(lambda x: weighed(of, it, nodes, x)[0], x, batch_size=64))
+    far = stats.multivariate_t(np.zeros(len(of)), np.eye(len(of)), df=6)
+    mean, covariance = np.asarray(summit.position), summit.covariance
+    for seed in (4, 5):
+        z = far.rvs(6000, random_state=np.random.default_rng(seed))
+        x = mean + 1.2 * z @ np.linalg.cholesky(covariance).T
+        weight = np.asarray(run(jnp.asarray(x))) - far.logpdf(z)
+        weight = np.exp(weight - logsumexp(weight))
+        mean = weight @ x
+        covariance = (x - mean).T @ (weight[:, None] * (x - mean))
+    assert 1 / np.sum(weight**2) > 1000
+    return mean, np.sqrt(np.diag(covariance))
+
+
+def test_weights_bring_positions_back_from_a_wrong_mode(posed, nodes, summit, exact):
+    of, it = posed
+    mean, sd = exact
+    wrong = summit._replace(
+        position=summit.position + 1.5 * jnp.asarray(sd), covariance=1.5 * summit.covariance
+    )
+    pool, last = gathered(
+        of, it, nodes, wrong, 3, 3, 256, checkpoints=NOT_KEPT, tick=lambda _: None
+    )
+    weight = np.exp(pool.log_weight - logsumexp(pool.log_weight))
+    got = weight @ pool.weighed.x
+    spread = np.sqrt(weight @ (pool.weighed.x - got) ** 2)
+    assert np.all(np.abs(got - mean) < 0.25 * sd)
+    assert np.all(np.abs(spread / sd - 1) < 0.25)
+    assert np.all(np.abs(last.mean - mean) < 0.4 * sd)
+    assert pool.pareto_k < 0.7
+
+
+# ------------------------------------------------------------------------------------- fits
+
+
+@pytest.fixture(scope="module")
+def slow_fit(cohort, fewer_nodes):
+    return pdm.fit(ONE, cohort, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def quick_fit(cohort, fewer_nodes):
+    return pdm.fit(ONE, cohort, method="quick", **SMALL)
+
+
+@pytest.mark.slow
+def test_both_methods_give_one_posterior(slow_fit, quick_fit):
+    for q in ("quiet", "volatility_typical", "volatility_sd", "baseline_typical", "baseline_sd"):
+        one, two = (np.log(fit.posterior[q].to_numpy().ravel()) for fit in (slow_fit, quick_fit))
+        assert abs(one.mean() - two.mean()) < 0.3 * one.std()
+        assert 0.75 < two.std() / one.std() < 1.33
+    for name in ("volatility", "baseline"):
+        one, two = (np.log(fit.posterior[name]).to_numpy() for fit in (slow_fit, quick_fit))
+        gap = (one.mean(axis=(0, 1)) - two.mean(axis=(0, 1))) / one.std(axis=(0, 1))
+        assert np.all(np.abs(gap) < 0.35)
+
+
+@pytest.mark.slow
+def test_a_first_answer_says_so_and_a_bad_one_is_not_trusted(quick_fit):
+    reasons, notes = against_method(quick_fit)
+    assert reasons == ()
+    assert any(note.startswith("a first answer") for note in notes)
+    for k in (0.95, np.nan):
+        bad = replace(quick_fit, manifest=quick_fit.manifest | {"pareto_k": k})
+        found = pdm.diagnose(bad)
+        assert not found.trusted
+        assert any(f"Pareto k is {k:.2f} (must be at most 0.7" in one for one in found.reasons)
+
+
+@pytest.mark.slow
+def test_a_patient_with_one_scan_is_one_of_the_population(slow_fit):
+    """One scan tells nothing of a volatility, so that its posterior is the population's."""
+    person = replace(slow_fit.cohort.patients[0], id="new", day=np.zeros(1),
+                     size_mm=np.array([40.0]), censored=np.zeros(1, bool))  # fmt: skip
+    cohort = pdm.Cohort((person,))
+    fit = joined(slow_fit, cohort, draws=600, seed=1)
+    assert fit.manifest["newcomers"] == 1
+    assert fit.posterior.sizes == {"chain": 1, "draw": 600, "patient": 1}
+    drawn = np.log(fit.posterior["volatility"].to_numpy().ravel())
+    typical = np.log(slow_fit.posterior["volatility_typical"].to_numpy().ravel())
+    sd = np.sqrt(np.mean(slow_fit.posterior["volatility_sd"].to_numpy() ** 2) + typical.var())
+    assert abs(drawn.mean() - typical.mean()) < 0.2 * sd
+    assert 0.85 < drawn.std() / sd < 1.15
+    size = fit.posterior["baseline"].to_numpy()
+    assert np.all(np.abs(size - 40) < 4)
+    table = pdm.predict(fit, [0, 42], draws=50, seed=1)
+    assert np.isfinite(table["median"]).all()
+
+
+@pytest.mark.slow
+def test_patients_of_the_fit_get_their_own_posterior_again(slow_fit):
+    fit = joined(slow_fit, slow_fit.cohort, draws=600, seed=2)
+    one, two = (np.log(f.posterior["volatility"]).to_numpy() for f in (slow_fit, fit))
+    gap = (one.mean(axis=(0, 1)) - two.mean(axis=(0, 1))) / one.std(axis=(0, 1))
+    assert np.all(np.abs(gap) < 0.25)
+    assert np.all(np.abs(two.std(axis=(0, 1)) / one.std(axis=(0, 1)) - 1) < 0.2)
+
+
+@pytest.mark.slow
+def test_who_cannot_join_is_told(slow_fit):
+    with pytest.raises(OptionError, match="draws is 2; it must be >= 4"):
+        joined(slow_fit, slow_fit.cohort, draws=2, seed=1)
+    with pytest.raises(DataError, match=r"A size in the fit is the sum .*--size-kind"):
+        joined(slow_fit, replace(slow_fit.cohort, size_kind="lesion"), seed=1)
+    given = {"nivolumab": pdm.Regimen.none()}
+    treated = replace(slow_fit.cohort.patients[0], regimens=given)
+    with pytest.raises(DataError, match="were given nivolumab, which the fit does not know"):
+        joined(slow_fit, pdm.Cohort((treated,)), seed=1)
+    alone = {"options": slow_fit.manifest["options"] | {"pooling": "none"}}
+    with pytest.raises(OptionError, match="has no population"):
+        joined(replace(slow_fit, manifest=slow_fit.manifest | alone), slow_fit.cohort, seed=1)
+
+
+# ------------------------------------------------------------------------------- covariates
+
+REFUSED = [
+    ({"volatility": ["sex"]}, "Patient 'P0': covariate 'sex' is 'M', not a number; code its"),
+    ({"volatility": ["same"]}, "Covariate 'same' is 1 in every patient who has it; leave it out"),
+    ({"volatility": ["age"]}, "No patient has the covariate 'age'; the table has same, sex, tmb"),
+    ({"quiet": ["tmb"]}, "Covariates cannot move 'quiet', which is no parameter with an own"),
+    ({"size": ["tmb"]}, "Covariates cannot move 'size', .* those are baseline, volatility"),
+]
+
+
+@pytest.mark.parametrize(("covariates", "words"), REFUSED)
+def test_covariates_that_cannot_be_used_are_refused(cohort, covariates, words):
+    with pytest.raises(OptionError, match=words):
+        pdm.fit(ONE, cohort, seed=1, covariates=covariates)
+
+
+@pytest.mark.parametrize("how", [{"method": "nuts-joint"}, {"pooling": "none"}])
+@pytest.mark.parametrize("what", [{"correlated": True}, {"covariates": {"volatility": "tmb"}}])
+def test_what_moves_a_population_needs_one(cohort, how, what):
+    with pytest.raises(OptionError, match="'nuts' or 'quick' only; leave them out"):
+        pdm.fit(ONE, cohort, seed=1, **how, **what)
+
+
+def test_covariates_are_standardised_over_those_who_have_them(cohort):
+    of = coordinates_of(ONE, {"covariates": {"volatility": ["tmb"], "baseline": ["tmb"]}})
+    assert of.covariates == ("tmb",)
+    scales = scaling(cohort, of.covariates)
+    found = traits(of, cohort, scales)
+    known = np.array([k for k in range(12) if k % 3])
+    seen = known.astype(float)
+    assert scales == {"tmb": (seen.mean(), pytest.approx(seen.std()))}
+    np.testing.assert_array_equal(found.missing[:, 0], np.arange(12) % 3 == 0)
+    expected = (seen - seen.mean()) / seen.std()
+    np.testing.assert_allclose(np.asarray(found.value)[known, 0], expected)
+    np.testing.assert_array_equal(np.asarray(found.value)[::3, 0], 0.0)
