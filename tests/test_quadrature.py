@@ -14,7 +14,7 @@ from pdmodel.likelihood import evidence
 from pdmodel.quadrature.climb import explored, nothing_known, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, log_density, no_traits
 from pdmodel.quadrature.integrand import heights, log_marginals, log_weights, series
-from pdmodel.quadrature.rule import _tilt, laid
+from pdmodel.quadrature.rule import laid
 from pdmodel.residual import Scans
 from pdmodel.residuals.filter import Reading, filtered, first_read
 
@@ -211,23 +211,3 @@ def test_where_there_are_no_effects_one_node_is_the_integral_over_the_first_size
         exact = np.asarray(jax.jit(run)(jnp.asarray(place))) + stats.norm.logpdf(place, centre, sd)
         exact = logsumexp(exact) + np.log(place[1] - place[0])
         assert got[k] == pytest.approx(exact, abs=0.01)
-
-
-def test_the_tilt_brings_weighted_means_to_their_goal():
-    rng = np.random.default_rng(6)
-    at, log_weight = rng.normal(size=(80, 3)), rng.normal(size=80)
-    goal = np.array([0.3, -0.2, 0.1])
-    tilt = np.asarray(_tilt(jnp.asarray(log_weight), jnp.asarray(at), jnp.asarray(goal)))
-    weight = np.exp(log_weight + tilt)
-    np.testing.assert_allclose(weight @ at / weight.sum(), goal, atol=1e-5)
-    # log-linear in what is brought to the goal: the least in relative entropy
-    rows = np.column_stack([at, np.ones(80)])
-    np.testing.assert_allclose(rows @ np.linalg.lstsq(rows, tilt, rcond=None)[0], tilt, atol=1e-9)
-
-
-def test_a_goal_out_of_reach_leaves_finite_weights():
-    at, goal = jnp.asarray(np.random.default_rng(7).normal(size=(40, 2))), jnp.array([9.0, 0.0])
-    tilt = np.asarray(_tilt(jnp.zeros(40), at, goal))
-    assert np.isfinite(tilt).all()
-    weight = np.exp(tilt - tilt.max())
-    assert weight @ at[:, 0] / weight.sum() > 1.0

@@ -25,6 +25,8 @@ type Report = Callable[[Progress], None]
 type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 """Draws, values by name (chain, draw, ...), and figures for each patient or of the fit."""
 
+OTHERS = 8
+"""Populations around the mode for which nodes are laid, too."""
 ROUNDS, POOLED = 4, 256
 """Rounds of positions from which the proposal is learnt, and how many in each."""
 CHECKS = 8
@@ -58,7 +60,12 @@ def prepared(
     report(Progress("laying nodes", 0, 1, 0))
     population = of.population(summit.position, it.traits)
     key = key_of(seed, "nodes")
-    rule = checkpoints.kept("nodes", lambda: laid(of, it, summit.known, population, key, count))
+    root = np.linalg.cholesky(summit.covariance)
+    z = np.random.default_rng([seed, 0, 2]).standard_normal((OTHERS, len(of)))
+    others = [of.population(summit.position + root @ one, it.traits) for one in z]
+    rule = checkpoints.kept(
+        "nodes", lambda: laid(of, it, summit.known, population, key, count, others)
+    )
     return Prepared(summit, *rule)
 
 
