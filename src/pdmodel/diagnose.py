@@ -14,6 +14,7 @@ from pdmodel.integration import against_method
 
 R_HAT, ESS = 1.01, 400.0
 """Largest rank-normalized R-hat, least bulk and tail effective draws (doi:10.1214/20-BA1221)."""
+OVER_NODES = ("nodes", "quick")  # designs whose draws have no energies
 E_BFMI = 0.3
 """Least energy fraction of missing information of a chain (arXiv:1604.00695)."""
 SATURATED = 0.05
@@ -151,7 +152,7 @@ def diagnose(fit: Fit) -> Diagnosis:
     """
     sampler, population, patients = _sampler(fit), _population(fit), _patients(fit)
     approximate, notes = against_method(fit)
-    general = _against(sampler) + approximate
+    general = _against(sampler, energies=fit.manifest.get("design") not in OVER_NODES) + approximate
     if sampler.saturated >= SATURATED:
         notes += (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
     failing = _distinct(patients, "patient", _bad(patients))
@@ -181,9 +182,9 @@ def _sampler(fit: Fit) -> Sampler:
     )
 
 
-def _against(s: Sampler) -> tuple[str, ...]:
+def _against(s: Sampler, *, energies: bool) -> tuple[str, ...]:
     missed = "part of the posterior was not explored; fit again with a higher target_accept"
-    stuck = not s.e_bfmi > E_BFMI  # also if it is not a number
+    stuck = energies and not s.e_bfmi > E_BFMI  # also if it is not a number
     checks = {
         "only one chain (which cannot show whether it converged; run 4)": s.chains < 2,
         f"{s.divergences} of {s.chains * s.draws} draws diverged ({missed})": s.divergences > 0,
