@@ -174,23 +174,27 @@ def rules(broadcasting):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_marginal_likelihoods_over_nodes_are_those_of_a_grid(rules, name):
-    """Within 0.04 nats where the nodes were laid, and 0.08 nats away from there."""
+    """Within 0.04 nats where the nodes were laid; else within four standard errors of the nodes."""
     of, it, population, rule, points = rules[name]
     exact, mean, sd = on_grid(of, it, population, points)
     weight = log_weights(of, it, rule.nodes, population)
     np.testing.assert_allclose(log_marginals(weight), exact, atol=0.04)
     share = np.asarray(jax.nn.softmax(weight, axis=0))
     got = np.einsum("np,npi->pi", share, rule.nodes.effects)
-    assert np.all(np.abs(got - mean) < 0.06 * sd)
+    noise = 4.0 * np.sqrt(np.sum(share**2, axis=0))[:, None]
+    assert np.all(np.abs(got - mean) < noise * sd)
     spread = np.sqrt(np.einsum("np,npi->pi", share, (rule.nodes.effects - got) ** 2))
-    np.testing.assert_allclose(spread / sd, 1.0, atol=0.06)
+    assert np.all(np.abs(spread / sd - 1.0) < noise)
     for seed in (1, 2, 3):
         away = of.population(0.5 * somewhere(of, seed), it.traits)
         exact, *_ = on_grid(of, it, away, points)
-        got = log_marginals(log_weights(of, it, rule.nodes, away))
-        np.testing.assert_allclose(got, exact, atol=0.08)
+        weight = log_weights(of, it, rule.nodes, away)
+        share = np.asarray(jax.nn.softmax(weight, axis=0))
+        noise = 4.0 * np.sqrt(np.sum(share**2, axis=0))
+        assert np.all(np.abs(log_marginals(weight) - exact) < noise)
 
 
 def test_where_there_are_no_effects_one_node_is_the_integral_over_the_first_size():

@@ -27,7 +27,7 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 OTHERS = 8
 """Populations around the mode for which nodes are laid, too."""
-ROUNDS, POOLED = 4, 256
+ROUNDS, POOLED = 4, 384
 """Rounds of positions from which the proposal is learnt, and how many in each."""
 CHECKS = 8
 """Draws at which the likelihood over nodes is compared with fresh nodes."""

@@ -200,6 +200,7 @@ def _learnt(x: np.ndarray, log_weight: np.ndarray, before: Proposal) -> Proposal
     weight = share_of(power)
     mean = weight @ x
     off = x - mean
-    share = min(1.0, 1.0 / np.sum(weight**2) / (ENOUGH * x.shape[1]) / 2.0)
+    effective = 1.0 / np.sum(weight**2)
+    share = effective / (effective + ENOUGH * x.shape[1])  # few say little of a covariance
     covariance = share * (off.T * weight) @ off + (1.0 - share) * before.covariance
     return Proposal(mean, covariance)
