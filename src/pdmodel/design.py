@@ -29,7 +29,7 @@ from pdmodel.marginal import (
     units,
 )
 from pdmodel.model import Model
-from pdmodel.nodes import refined
+from pdmodel.nodes import refined, walked
 from pdmodel.nuts import Draws, Progress, Settings, sample, side_by_side
 from pdmodel.population import Picture, hierarchical, separate
 
@@ -41,10 +41,6 @@ JITTER = 0.5
 """How far chains start from the first look, in standard deviations of their coordinates."""
 DISPERSED = 1.5
 """The same from the mode, where the posterior's own standard deviations are known."""
-MOVES = 5
-"""Exact Metropolis steps for each patient and draw."""
-STRIDE = 0.9
-"""Their length, in units of the patient's spread."""
 CHECKS = 8
 """Draws at which the stored likelihood is compared with fresh nodes."""
 
@@ -153,7 +149,7 @@ def _patients(
 ) -> list[np.ndarray]:  # fmt: skip
     """Draw the patients' effects for every draw of the population, a chain at a time."""
     middle = stored.looks[len(stored.looks) // 2]
-    root = STRIDE * jnp.linalg.cholesky(middle.covariance)
+    root = jnp.linalg.cholesky(middle.covariance)
     keys = jax.random.split(key_of(seed, "patients"), len(population[0]))
     each = [np.array_split(np.asarray(part), settings.chains) for part in population]
     own = np.array_split(np.arange(len(keys)), settings.chains)
@@ -187,17 +183,7 @@ def _effects(
         def height(effects: Array) -> Array:
             return per_patient(model, data, effects, shared) + log_normal(effects, centre, sd)
 
-        def move(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            at, before = carry
-            k1, k2 = jax.random.split(jax.random.fold_in(key, k + 10))
-            moved = jnp.einsum("pij,pj->pi", root, jax.random.normal(k1, at.shape))
-            trial = at + jnp.where(k < 0, 0.0, moved)  # the first time: where it stands
-            after = height(trial)
-            accept = jnp.log(jax.random.uniform(k2, before.shape)) < after - before
-            return jnp.where(accept[:, None], trial, at), jnp.where(accept, after, before)
-
-        before = jnp.full(start.shape[0], -jnp.inf)
-        return jax.lax.fori_loop(-1, MOVES, move, (start, before))[0], effective, far
+        return walked(key, height, root, start), effective, far
 
     return jax.lax.map(one, (keys, z, centre, sd), batch_size=TOGETHER)
 

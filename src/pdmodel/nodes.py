@@ -6,6 +6,7 @@ drawn; a part comes from the population itself, so that no weight can run away. 
 separate modes are followed as they are.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -29,6 +30,8 @@ from pdmodel.model import Model
 KERNELS = 36
 SCALES = (1.0, 0.4, 0.15)
 """Scales of the kernels, by turns, relative to the patient's whole spread."""
+MOVES, STRIDE = 5, 0.9
+"""Metropolis steps for each patient and draw; their length, in units of the patient's spread."""
 DEFENSIVE = 0.15
 """Share of the nodes from the population, somewhat widened."""
 WIDENED = 1.3
@@ -139,6 +142,31 @@ def kept(key: Array, nodes: Nodes, target: Array, count: int) -> Nodes:
         jnp.take_along_axis(nodes.effects, which[..., None], axis=0),
         jnp.take_along_axis(target, which, axis=0) - total,
     )
+
+
+def walked(key: Array, height: Callable[[Array], Array], root: Array, at: Array) -> Array:
+    """Move every patient's effects by a few exact Metropolis steps, which bring them off nodes.
+
+    Parameters
+    ----------
+    key : Array
+    height : callable
+        ``effects -> (patients,)``, the log density of each patient's effects.
+    root : Array, shape (patients, effects, effects)
+        Cholesky factor of the patients' covariances, roughly.
+    at : Array, shape (patients, effects)
+    """
+
+    def move(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        at, before = carry
+        k1, k2 = jax.random.split(jax.random.fold_in(key, k + 10))
+        jump = jnp.einsum("pij,pj->pi", STRIDE * root, jax.random.normal(k1, at.shape))
+        trial = at + jnp.where(k < 0, 0.0, jump)  # the first time: where it stands
+        after = height(trial)
+        accept = jnp.log(jax.random.uniform(k2, before.shape)) < after - before
+        return jnp.where(accept[:, None], trial, at), jnp.where(accept, after, before)
+
+    return jax.lax.fori_loop(-1, MOVES, move, (at, jnp.full(at.shape[0], -jnp.inf)))[0]
 
 
 class Weighed(NamedTuple):

@@ -18,7 +18,7 @@ from jax import Array
 from pdmodel.action import Actions
 from pdmodel.mechanism import Mechanism, State
 from pdmodel.mechanisms.exhaustion import PARAMETERS as CORE
-from pdmodel.mechanisms.exhaustion import fluxes
+from pdmodel.mechanisms.exhaustion import fluxes, log_size
 from pdmodel.parameter import Parameter, Values
 
 KNOWN = {q.name: q for q in CORE}
@@ -65,11 +65,6 @@ def rate(time: Array, s: State, p: Values, a: Actions) -> State:
         "effector": inflow - (p["loss"] + exhausting) * e + returning * x,
         "exhausted": exhausting * e - (exhausted_loss + returning) * x,
     }
-
-
-def log_size(s: State, p: Values) -> Array:
-    """Log of the size in mm: diameter goes with the cube root of volume."""
-    return jnp.log(p["baseline"]) + s["log_burden"] / 3.0
 
 
 MECHANISM = Mechanism(

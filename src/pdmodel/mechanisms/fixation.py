@@ -25,7 +25,7 @@ from jax import Array
 
 from pdmodel.action import Actions
 from pdmodel.mechanism import Mechanism, State
-from pdmodel.mechanisms.exhaustion import LOG_BURDEN_LIMIT
+from pdmodel.mechanisms.exhaustion import LOG_BURDEN_LIMIT, log_size
 from pdmodel.mechanisms.exhaustion import PARAMETERS as CORE
 from pdmodel.parameter import Parameter, Values
 from pdmodel.units import per_day
@@ -112,11 +112,6 @@ def rate(time: Array, s: State, p: Values, a: Actions) -> State:
         "terminal": to_terminal + ripening - old * z,
         "committed": p["fixation"] * b * a["pd1_block"] * (1.0 - q),
     }
-
-
-def log_size(s: State, p: Values) -> Array:
-    """Log of the size in mm: diameter goes with the cube root of volume."""
-    return jnp.log(p["baseline"]) + s["log_burden"] / 3.0
 
 
 MECHANISM = Mechanism(

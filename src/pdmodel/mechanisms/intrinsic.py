@@ -19,7 +19,7 @@ from jax import Array
 
 from pdmodel.action import Actions
 from pdmodel.mechanism import Mechanism, State
-from pdmodel.mechanisms.exhaustion import LOG_BURDEN_LIMIT
+from pdmodel.mechanisms.exhaustion import LOG_BURDEN_LIMIT, log_size
 from pdmodel.mechanisms.exhaustion import PARAMETERS as CORE
 from pdmodel.parameter import Parameter, Values
 
@@ -95,11 +95,6 @@ def rate(time: Array, s: State, p: Values, a: Actions) -> State:
         "effector": inflow - (p["loss"] + exhausting) * e + returning * x,
         "exhausted": exhausting * e - (exhausted_loss + returning) * x,
     }
-
-
-def log_size(s: State, p: Values) -> Array:
-    """Log of the size in mm: diameter goes with the cube root of volume."""
-    return jnp.log(p["baseline"]) + s["log_burden"] / 3.0
 
 
 MECHANISM = Mechanism(

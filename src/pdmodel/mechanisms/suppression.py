@@ -21,7 +21,7 @@ from jax import Array
 from pdmodel.action import Actions
 from pdmodel.mechanism import Mechanism, State
 from pdmodel.mechanisms.exhaustion import PARAMETERS as CORE
-from pdmodel.mechanisms.exhaustion import fluxes
+from pdmodel.mechanisms.exhaustion import fluxes, log_size
 from pdmodel.parameter import Parameter, Values
 from pdmodel.units import per_day
 
@@ -101,11 +101,6 @@ def rate(time: Array, s: State, p: Values, a: Actions) -> State:
         "exhausted": exhausting * e - (exhausted_loss + returning) * x,
         "regulatory": p["turnover"] * (e - r) - depleted * r,
     }
-
-
-def log_size(s: State, p: Values) -> Array:
-    """Log of the size in mm: diameter goes with the cube root of volume."""
-    return jnp.log(p["baseline"]) + s["log_burden"] / 3.0
 
 
 MECHANISM = Mechanism(

@@ -8,14 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pdmodel.nodes import walked
 from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import Series, expected_course, term_sum
 
-MOVES = 5
-"""Exact Metropolis steps for each patient and draw."""
-STRIDE = 0.9
-"""Their length, in units of the patient's spread."""
 AT_ONCE = 16
 """Draws of all patients moved at a time."""
 
@@ -49,7 +46,7 @@ def patients(
     pieces : int
         Parts in which the draws are worked on.
     """
-    root = STRIDE * jnp.linalg.cholesky(covariance) if of.effects else covariance
+    root = jnp.linalg.cholesky(covariance) if of.effects else covariance
     rows = np.array_split(np.arange(len(keys)), pieces)
 
     def piece(k: int) -> tuple[np.ndarray, ...]:
@@ -70,30 +67,17 @@ def _moved(
     def one(args: tuple[Array, Population, Array]) -> tuple[Array, Array]:
         key, population, at = args
         if of.effects:
-            at = _walked(of, it, root, key, population, at)
+            at = walked(
+                key,
+                lambda e: term_sum(of, it, e, population) + log_density(e, population),
+                root,
+                at,
+            )
         if of.anchor is None:
             return at, jnp.zeros(it.data.patients)
         return at, _first_sizes(of, it, key, population, at)
 
     return jax.lax.map(one, (keys, several, effects), batch_size=AT_ONCE)
-
-
-def _walked(
-    of: Coordinates, it: Series, root: Array, key: Array, population: Population, at: Array
-) -> Array:
-    def height(effects: Array) -> Array:
-        return term_sum(of, it, effects, population) + log_density(effects, population)
-
-    def move(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        at, before = carry
-        k1, k2 = jax.random.split(jax.random.fold_in(key, k + 10))
-        jump = jnp.einsum("pij,pj->pi", root, jax.random.normal(k1, at.shape))
-        trial = at + jnp.where(k < 0, 0.0, jump)  # the first time: where it stands
-        after = height(trial)
-        accept = jnp.log(jax.random.uniform(k2, before.shape)) < after - before
-        return jnp.where(accept[:, None], trial, at), jnp.where(accept, after, before)
-
-    return jax.lax.fori_loop(-1, MOVES, move, (at, jnp.full(at.shape[0], -jnp.inf)))[0]
 
 
 def _first_sizes(
