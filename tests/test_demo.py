@@ -83,8 +83,7 @@ def test_it_is_told_what_was_done_how_long_it_took_and_that_all_is_made_up(tmp_p
     noted = [line for line in told if line.startswith("  warning: sizes.csv, column day: 1 row")]
     assert len(noted) == 1
     assert "  The fit can be trusted: it passed every check." in told
-    ends = [line for line in told if line.startswith("    100 %, 0 s so far, about 0 s left, ")]
-    assert any(line.endswith(" iterations/s, 0 divergences") for line in ends)
+    assert "    100 %, 0 s so far, about 0 s left, 0 divergences" in told
     listed = told[told.index(f"In {tmp_path}:") + 1 : -1]
     assert [line.split()[0] for line in listed] == list(WRITTEN)
 

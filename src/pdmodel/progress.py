@@ -18,6 +18,8 @@ type Watch = Callable[[], AbstractContextManager[Report]]
 
 COUNTED = 1
 """A stage with more steps than this is counted; others are only named."""
+TELLING = 1.0
+"""Seconds after which a rate says something."""
 STEP = 10
 """Percent between two lines where no bar is shown."""
 SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
@@ -128,7 +130,7 @@ def _on_stderr(line: str) -> None:
 
 def _rate(progress: "Progress", new: int, passed: float) -> str:
     """Say how many iterations a second a stage that draws makes, after a comma."""
-    if progress.stage not in STEPPED or passed <= 0 or new <= 0:
+    if progress.stage not in STEPPED or passed < TELLING or new <= 0:
         return ""
     return f", {new / passed:.3g} iterations/s"
 
