@@ -133,7 +133,7 @@ def test_a_fit_that_was_stopped_goes_on_to_the_bit(fitted, fewer_nodes, cohort, 
     assert fit.manifest["memory"]["at_once_bytes"] > 1e8
 
 
-@pytest.mark.parametrize("method", ["nuts", "quick"])
+@pytest.mark.parametrize("method", [pytest.param("nuts", marks=pytest.mark.slow), "quick"])
 def test_a_fit_over_nodes_that_was_stopped_goes_on_to_the_bit(
     broadcasting, fewer_nodes, cohort, tmp_path, method
 ):

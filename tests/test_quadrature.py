@@ -84,7 +84,7 @@ def on_a_grid(residual, expected, scans, p):
     return place, np.asarray(run(jnp.asarray(place))) + stats.norm.logpdf(place, 0, SPREAD)
 
 
-@pytest.mark.parametrize("name", ["walk", "walk_slope"])
+@pytest.mark.parametrize("name", ["walk", pytest.param("walk_slope", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", SERIES)
 def test_a_first_size_is_integrated_out_and_drawn(name, kind):
     """Close to a fine integral of the ordinary filter; least where a tail is taken for a normal."""

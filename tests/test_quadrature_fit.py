@@ -138,6 +138,7 @@ def exact(posed, nodes, summit):
     return mean, np.sqrt(np.diag(covariance))
 
 
+@pytest.mark.slow
 def test_weights_bring_positions_back_from_a_wrong_mode(posed, nodes, summit, exact):
     of, it = posed
     mean, sd = exact

@@ -409,7 +409,8 @@ def test_a_fit_that_is_killed_interrupted_and_out_of_room_ends_as_if_nothing_wer
 
     assert run("never:0", "whole").returncode == 0
     assert run("kill:3", "run").returncode == -signal.SIGKILL  # the first file of a chain
-    assert kept_so_far("run").startswith("first-look, 0 of 120")
+    # the other chain's first file is whole by then, or not
+    assert re.match(r"first-look, (0|10) of 120 iterations", kept_so_far("run"))
     end = run("ctrl-c:2", "run", "--resume")
     assert end.returncode == 130
     kept = re.search(r"first-look, (\d+) of 120 iterations of 2 chains are kept in r", end.stderr)
