@@ -58,8 +58,8 @@ def measured(cohort: pdm.Cohort, residual: str = "student_t", **options: object)
         print(f"    {seconds:6.1f} s  {stage}")
     if "pareto_k" in fit.manifest:
         print(
-            f"  acceptance {float(fit.tree['sample_stats']['acceptance_rate'].mean()):.2f}, "
-            f"Pareto k of the pool {fit.manifest['pareto_k']:.2f}"
+            f"  Pareto k of the weights {fit.manifest['pareto_k']:.2f}; a draw is worth "
+            f"{fit.manifest['effective_share']:.2f} of an independent one"
         )
     return show(pdm.diagnose(fit), wall)
 

@@ -1,14 +1,30 @@
-"""Proposals of the population and chains over weighed positions, on normals that are known."""
+"""Weighed positions, what is learnt from them, and draws out of them, on targets known in full."""
 
-import arviz as az
+import jax
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import stats
+from scipy.integrate import quad
 
-from pdmodel.quadrature.independent import chained
-from pdmodel.quadrature.pool import Proposal, Weighed
+from pdmodel.quadrature import pool as pooling
+from pdmodel.quadrature.climb import Summit
+from pdmodel.quadrature.emulator import WARM, emulator, proposed
+from pdmodel.quadrature.pool import Proposal, Weighed, gathered
+from pdmodel.quadrature.resampling import resampled, smoothed
 
 PLACE = Proposal(np.array([1.0, -2.0]), np.array([[1.0, 0.6], [0.6, 2.0]]))
+MEAN = np.array([1.0, -2.0, 0.5])
+COVARIANCE = np.array([[1.0, 0.5, 0.0], [0.5, 2.0, -0.6], [0.0, -0.6, 0.8]])
+NORMAL = stats.multivariate_normal(MEAN, COVARIANCE)
+
+
+def weighed(x: np.ndarray, log_posterior: np.ndarray) -> Weighed:
+    nothing = np.zeros((len(x), 1))
+    return Weighed(x, log_posterior, nothing, nothing, nothing[..., None])
+
+
+# ------------------------------------------------------------------------------- proposals
 
 
 def test_a_proposal_has_the_density_that_it_draws_from():
@@ -22,22 +38,140 @@ def test_a_proposal_has_the_density_that_it_draws_from():
         assert inside == pytest.approx(share[np.all(grid < corner, axis=1)].sum(), abs=0.02)
 
 
-@pytest.mark.parametrize("shift", [0.0, 1.2])
-def test_chains_have_the_posterior_whatever_the_proposal(shift):
-    """A normal with known moments, proposed from a place that is off by some sds."""
-    root = np.linalg.cholesky(PLACE.covariance)
-    target = stats.multivariate_normal(PLACE.mean + shift * np.diag(root), 0.7 * PLACE.covariance)
-    x = PLACE.draw(np.random.default_rng(2), 4 * 6001)
-    nothing = np.zeros((len(x), 1))
-    found = Weighed(x, target.logpdf(x) + 5.0, nothing, nothing, nothing[..., None])
-    chains = chained(found, PLACE, 4, 6000, 3)
-    got = x[chains.row]
-    ess = np.array([az.ess(got[..., k]) for k in range(2)])
-    assert 0.1 < chains.acceptance.mean() < (0.95 if shift == 0.0 else 0.7)
-    sd = np.sqrt(np.diag(target.cov))
-    assert np.all(np.abs(got.mean(axis=(0, 1)) - target.mean) < 4 * sd / np.sqrt(ess))
-    assert np.all(np.abs(got.std(axis=(0, 1)) / sd - 1) < 4 / np.sqrt(2 * ess))
-    if shift:
-        assert np.all(np.abs(x.mean(axis=0) - target.mean) > 0.5 * sd)
-    # each chain goes over its own positions
-    assert np.all(chains.row // 6001 == np.arange(4)[:, None])
+def test_a_proposal_in_one_coordinate_integrates_to_one():
+    one = Proposal(np.array([0.3]), np.array([[0.5]]))
+    total = quad(lambda x: np.exp(one.log_density(np.array([[x]]))[0]), -40, 40, points=[0.3])[0]
+    assert_allclose(total, 1.0, atol=1e-6)
+
+
+def test_the_proposal_is_learnt_from_what_was_weighed():
+    counts: list[int] = []
+
+    def weigh(x, name):
+        counts.append(len(x))
+        return weighed(x, NORMAL.logpdf(x))
+
+    start = Summit(MEAN + 1.5, 0.3 * np.eye(3), None, 8, True)  # off, and too narrow
+    every, proposal = gathered(weigh, start, 5, 5, 400)
+    assert counts == [400] * 5
+    assert len(every.x) == 2000
+    assert_allclose(proposal.mean, MEAN, atol=0.2)
+    assert_allclose(proposal.covariance, COVARIANCE, atol=0.35)
+
+
+def test_weights_of_several_proposals_are_those_by_hand():
+    x = np.linspace(-2, 2, 7)[:, None]
+    proposals = [Proposal(np.zeros(1), np.eye(1)), Proposal(np.ones(1), 2 * np.eye(1))]
+    raw = pooling._log_weights(weighed(x, stats.norm(0.2).logpdf(x[:, 0])), proposals)
+    by_hand = stats.norm(0.2).pdf(x[:, 0]) / sum(np.exp(one.log_density(x)) for one in proposals)
+    assert_allclose(np.exp(raw), by_hand / by_hand.max(), rtol=1e-10)
+
+
+# -------------------------------------------------------------------------------- emulator
+
+
+def bent(x):
+    """A density with a ridge that bends; its mean and sds are known."""
+    return stats.norm.logpdf(x[..., 0]) + stats.norm(0, 0.5).logpdf(
+        x[..., 1] - 0.4 * (x[..., 0] ** 2 - 1.0)
+    ) + stats.norm(1.0, 2.0).logpdf(x[..., 2])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def learnt(broadcasting):
+    around = Proposal(np.array([0.0, 0.0, 1.0]), np.diag([1.0, 0.57, 4.0]))
+    x = around.draw(np.random.default_rng(3), 400)
+    return emulator(x, bent(x), around)
+
+
+def test_an_emulator_knows_a_quadratic_everywhere(broadcasting):
+    around = Proposal(MEAN, COVARIANCE)
+    x = around.draw(np.random.default_rng(3), 60)
+    it = emulator(x, NORMAL.logpdf(x), around)
+    new = np.random.default_rng(4).multivariate_normal(MEAN, COVARIANCE, 200)
+    off = WARM * it.log_density(new) - NORMAL.logpdf(new)
+    assert np.ptp(off) < 0.02
+
+
+def test_an_emulator_follows_what_no_quadratic_can(learnt):
+    rng = np.random.default_rng(5)
+    first = rng.standard_normal(500)
+    x = np.stack([first, 0.4 * (first**2 - 1) + 0.5 * rng.standard_normal(500),
+                  1.0 + 2.0 * rng.standard_normal(500)], axis=1)  # fmt: skip
+    off = WARM * learnt.log_density(x) - bent(x)
+    assert off.std() < 0.1
+    columns = np.stack([*x.T, *(x[:, i] * x[:, j] for i in range(3) for j in range(i + 1)),
+                        np.ones(500)], axis=1)  # fmt: skip
+    quadratic = columns @ np.linalg.lstsq(columns, bent(x), rcond=None)[0]
+    assert (quadratic - bent(x)).std() > 5 * off.std()
+
+
+def test_an_emulator_falls_off_where_nothing_was_weighed(learnt):
+    far = np.array([[60.0, 0.0, 1.0], [0.0, -40.0, 1.0], [0.0, 0.0, 150.0]])
+    assert np.all(learnt.log_density(far) < learnt.log_density(np.zeros((1, 3))) - 100)
+
+
+def test_what_an_emulator_proposes_is_from_it_and_resampling_makes_it_exact(learnt):
+    x = proposed(learnt, 4 * 1001, jax.random.key(1))
+    assert x.shape == (4004, 3)
+    np.testing.assert_array_equal(x, proposed(learnt, 4 * 1001, jax.random.key(1)))
+    lag = np.array([np.corrcoef(x[1:, k], x[:-1, k])[0, 1] for k in range(3)])
+    assert np.all(np.abs(lag) < 4 / np.sqrt(len(x)))
+    warm = bent(x) - WARM * learnt.log_density(x)  # what was learnt is flatter than the density
+    assert warm.std() < 0.1
+    sd = np.array([1.0, np.sqrt(0.25 + 0.16 * 2.0), 2.0])
+    found = resampled(bent(x) - learnt.log_density(x), 4, 1000, 3)
+    assert found.effective > 0.9 * len(x)
+    got = x[found.row].reshape(-1, 3)
+    noise = sd / np.sqrt(found.effective)
+    assert np.all(np.abs(got.mean(axis=0) - [0.0, 0.0, 1.0]) < 4 * noise)
+    assert np.all(np.abs(got.std(axis=0) / sd - 1) < 0.07)
+
+
+# ------------------------------------------------------------------------------ resampling
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_draws_have_the_target_as_their_distribution(own):
+    target = stats.skewnorm(4.0, loc=-0.7)
+    wide = Proposal(np.array([0.4]), np.array([[1.5]]))
+    count = 40_000 if own else 20_000
+    x = wide.draw(np.random.default_rng(2), count)
+    found = resampled(target.logpdf(x[:, 0]) - wide.log_density(x), 4, 10_000, seed=3)
+    at = x[found.row, 0]
+    wanted = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+    shares = (at[..., None] < target.ppf(wanted)).mean(axis=(0, 1))
+    assert np.all(np.abs(shares - wanted) < 3 * np.sqrt(wanted * (1 - wanted) / found.effective))
+    assert found.pareto_k < 0.5
+    assert np.all(found.row // 10_000 == np.arange(4)[:, None]) == own
+
+
+def test_equal_weights_give_every_position_once():
+    found = resampled(np.full(40, -3.0), 4, 10, seed=1)
+    assert sorted(found.row.ravel().tolist()) == list(range(40))
+    assert found.effective == pytest.approx(40.0)
+
+
+def test_what_is_not_finite_is_never_drawn():
+    raw = np.random.default_rng(1).normal(size=200)
+    raw[::2] = [-np.inf, np.nan] * 50
+    assert np.all(resampled(raw, 2, 100, seed=1).row % 2 == 1)
+
+
+@pytest.mark.parametrize(("sd", "trusted"), [(1.3, True), (0.4, False)])
+def test_the_tail_of_weights_tells_a_proposal_that_is_too_narrow(sd, trusted):
+    x = sd * np.random.default_rng(1).standard_normal(2000)
+    raw = stats.norm.logpdf(x) - stats.norm(0, sd).logpdf(x)
+    smooth, k = smoothed(np.append(raw, np.nan))
+    assert (k < 0.7) == trusted
+    assert smooth[-1] < smooth[:-1].min()
+
+
+def test_chains_that_weights_led_astray_differ():
+    """One position that outweighs all others is seen between chains, and in what they are worth."""
+    raw = np.zeros(400)
+    raw[7] = 8.0
+    found = resampled(raw, 4, 100, seed=1)
+    assert np.mean(found.row[0] == 7) > 0.5
+    assert not np.any(found.row[1:] == 7)
+    assert found.effective < 100

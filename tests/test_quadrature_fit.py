@@ -24,7 +24,7 @@ from pdmodel.quadrature import rule
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
 from pdmodel.quadrature.integrand import log_posterior, log_weights, series, weighed
-from pdmodel.quadrature.pool import gathered
+from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import laid
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
@@ -138,23 +138,21 @@ def exact(posed, nodes, summit):
     return mean, np.sqrt(np.diag(covariance))
 
 
-@pytest.mark.slow
-def test_weights_bring_positions_back_from_a_wrong_mode(posed, nodes, summit, exact):
+def test_draws_find_the_posterior_from_a_wrong_mode(posed, nodes, summit, exact):
     of, it = posed
     mean, sd = exact
     wrong = summit._replace(
         position=summit.position + 1.5 * jnp.asarray(sd), covariance=1.5 * summit.covariance
     )
-    pool, last = gathered(
-        of, it, nodes, wrong, 3, 3, 256, checkpoints=NOT_KEPT, tick=lambda _: None
-    )
-    weight = np.exp(pool.log_weight - logsumexp(pool.log_weight))
-    got = weight @ pool.weighed.x
-    spread = np.sqrt(weight @ (pool.weighed.x - got) ** 2)
-    assert np.all(np.abs(got - mean) < 0.25 * sd)
-    assert np.all(np.abs(spread / sd - 1) < 0.25)
-    assert np.all(np.abs(last.mean - mean) < 0.4 * sd)
-    assert pool.pareto_k < 0.7
+    before = by_nodes.Prepared(wrong, nodes, summit.known)
+    effort = by_nodes.Effort(32, 3, 128, 1, 128)
+    found, raw = by_nodes._weighed(of, it, before, 3, effort, 800, lambda _: None, NOT_KEPT)
+    chosen = resampled(raw, 4, 200, 3)
+    got = found.x[chosen.row]
+    assert chosen.effective > 0.8 * 800
+    assert chosen.pareto_k < 0.7
+    assert np.all(np.abs(got.mean(axis=(0, 1)) - mean) < 0.2 * sd)
+    assert np.all(np.abs(got.std(axis=(0, 1)) / sd - 1) < 0.2)
 
 
 # ------------------------------------------------------------------------------------- fits

@@ -15,10 +15,11 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, Progress, Settings, side_by_side
 from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.independent import chained
+from pdmodel.quadrature.emulator import emulator, proposed
 from pdmodel.quadrature.integrand import Series, log_marginals, weighed
 from pdmodel.quadrature.patients import patients
-from pdmodel.quadrature.pool import Weighed, gathered, weigh
+from pdmodel.quadrature.pool import Weighed, gathered, together, weigh
+from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import KEPT, MOST, laid
 
 type Report = Callable[[Progress], None]
@@ -27,15 +28,40 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 OTHERS = 8
 """Populations around the mode for which nodes are laid, too."""
-ROUNDS, POOLED = 4, 384
-"""Rounds of positions from which the proposal is learnt, and how many in each."""
 CHECKS = 8
 """Draws at which the likelihood over nodes is compared with fresh nodes."""
 FRESH = 2048
 """Nodes for a value of the marginal likelihood that does not use the stored ones; fewer where
 those of all patients would be more than `MOST`."""
-QUICK, QUICK_ROUNDS, QUICK_POOLED = 64, 3, 128
-"""The same for a first answer: nodes of a patient, rounds, and positions in each."""
+
+
+class Effort(NamedTuple):
+    """How much is spent: nodes of a patient, and rounds of positions with how many in each.
+
+    Attributes
+    ----------
+    nodes : int
+    rounds, pooled : int
+        Of the pool that is drawn around the mode.
+    sharpened, added : int
+        Of those that the emulator proposes, from which it is learnt anew.
+    """
+
+    nodes: int
+    rounds: int
+    pooled: int
+    sharpened: int
+    added: int
+
+    def positions(self) -> int:
+        """Count the positions that are weighed before the draws."""
+        return self.rounds * self.pooled + self.sharpened * self.added
+
+
+WHOLE = Effort(KEPT, 2, 256, 4, 256)
+FIRST_ANSWER = Effort(64, 3, 128, 1, 128)
+ANSWERED = 512
+"""Draws of the population of a first answer that differ from each other, at most."""
 
 
 class Prepared(NamedTuple):
@@ -74,47 +100,48 @@ def by_nodes(
     checkpoints: Checkpoints,
 ) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out over nodes, then the patients."""
-    summit, nodes, known = prepared(of, it, seed, KEPT, report, checkpoints)
-    shape = (settings.chains, settings.draws)
-    total = settings.chains * (settings.draws + 1)
-    told = Ticks(report, ROUNDS * POOLED + total)
-    pool, proposal = gathered(
-        of, it, nodes, summit, seed, ROUNDS, POOLED, checkpoints=checkpoints, tick=told.tick
-    )
-    x = proposal.draw(np.random.default_rng([seed, ROUNDS]), total)
-    found = weigh(
-        of, it, nodes, x, key_of(seed, "draws"),
-        name="draws", checkpoints=checkpoints, tick=told.tick,
-    )  # fmt: skip
-    chains = chained(found, proposal, *shape, seed)
-    figures = {"pareto_k": np.array(pool.pareto_k)}
-    rows = chains.row.ravel()
-    return _sampled(of, it, nodes, known, found, rows, chains.acceptance, seed, report, figures)
+    total = settings.chains * settings.draws
+    return _sampled(of, it, WHOLE, total, seed, settings, report, checkpoints)
 
 
 def quick(
     of: Coordinates, it: Series, seed: int, settings: Settings, report: Report,
     checkpoints: Checkpoints,
 ) -> Sampled:  # fmt: skip
-    """Choose draws of the population from a pool by weight; then the patients.
+    """Give a first answer: fewer nodes, and fewer draws of the population that differ."""
+    total = min(ANSWERED, settings.chains * settings.draws)
+    return _sampled(of, it, FIRST_ANSWER, total, seed, settings, report, checkpoints)
 
-    The draws are independent; they are dealt out to chains for those who expect chains.
+
+def _weighed(
+    of: Coordinates, it: Series, before: Prepared, seed: int, effort: Effort, total: int,
+    report: Report, checkpoints: Checkpoints,
+) -> tuple[Weighed, np.ndarray]:  # fmt: skip
+    """Weigh positions that an emulator proposes, which is learnt on the way.
+
+    Returns
+    -------
+    found : Weighed
+        Of `total` positions, independent of each other.
+    log_weight : ndarray, shape (total,)
+        Their posterior density over that of the emulator, up to a constant.
     """
-    summit, nodes, known = prepared(of, it, seed, QUICK, report, checkpoints)
-    shape = (settings.chains, settings.draws)
-    told = Ticks(report, QUICK_ROUNDS * QUICK_POOLED)
-    pool, _ = gathered(
-        of, it, nodes, summit, seed, QUICK_ROUNDS, QUICK_POOLED,
-        checkpoints=checkpoints, tick=told.tick,
-    )  # fmt: skip
-    ladder = np.cumsum(np.exp(pool.log_weight - pool.log_weight.max()))
-    rng = np.random.default_rng([seed, QUICK_ROUNDS])
-    steps = (rng.random() + np.arange(shape[0] * shape[1])) / (shape[0] * shape[1])
-    rows = np.minimum(np.searchsorted(ladder / ladder[-1], steps), len(ladder) - 1)
-    rows = rng.permutation(rows)
-    figures = {"pareto_k": np.array(pool.pareto_k)}
-    one = np.ones(shape)
-    return _sampled(of, it, nodes, known, pool.weighed, rows, one, seed, report, figures)
+    told = Ticks(report, effort.positions() + total)
+
+    def of_positions(x: np.ndarray, name: str) -> Weighed:
+        key = key_of(seed, name)
+        return weigh(
+            of, it, before.nodes, x, key, name=name, checkpoints=checkpoints, tick=told.tick
+        )
+
+    every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
+    for turn in range(effort.sharpened):
+        stand_in = emulator(every.x, every.log_posterior, around)
+        x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
+        every = together([every, of_positions(x, f"proposed {turn}")])
+    stand_in = emulator(every.x, every.log_posterior, around)
+    found = of_positions(proposed(stand_in, total, key_of(seed, "emulator")), "draws")
+    return found, found.log_posterior - stand_in.log_density(found.x)
 
 
 class Ticks:
@@ -130,18 +157,24 @@ class Ticks:
 
 
 def _sampled(
-    of: Coordinates, it: Series, nodes: Nodes, known: Known, found: Weighed, rows: np.ndarray,
-    acceptance: np.ndarray, seed: int, report: Report, figures: dict[str, np.ndarray],
+    of: Coordinates, it: Series, effort: Effort, total: int, seed: int, settings: Settings,
+    report: Report, checkpoints: Checkpoints,
 ) -> Sampled:  # fmt: skip
-    """Put the chosen rows of weighed positions into the form of a fit."""
-    shape = acceptance.shape
+    before = prepared(of, it, seed, effort.nodes, report, checkpoints)
+    found, log_weight = _weighed(of, it, before, seed, effort, total, report, checkpoints)
+    shape = (settings.chains, settings.draws)
+    chosen = resampled(log_weight, *shape, seed)
+    rows = chosen.row.ravel()
     mine = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
-    values = _values(of, it, known, mine.x, mine.effects, seed, report)
+    values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
     statistics = {
-        "diverging": np.zeros(shape, bool), "acceptance_rate": acceptance,
-        "n_steps": np.ones(shape, int), "lp": mine.log_posterior, "energy": -mine.log_posterior,
+        "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
+        "lp": mine.log_posterior, "energy": -mine.log_posterior,
     }  # fmt: skip
-    figures |= {
+    figures = {
+        "pareto_k": np.array(chosen.pareto_k),
+        "effective_share": np.array(chosen.effective / rows.size),
+        "climb_settled": np.array(before.summit.settled),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
         "nodes_effective_low": np.quantile(mine.effective, 0.01, axis=(0, 1)),
         "log_marginal": mine.marginal,
@@ -149,7 +182,7 @@ def _sampled(
     }
     report(Progress("checking", 0, 1, 0))
     flat = mine.x.reshape(-1, len(of))
-    figures |= checked(of, it, nodes, known, flat, key_of(seed, "check"))
+    figures |= checked(of, it, before.nodes, before.known, flat, key_of(seed, "check"))
     positions = {name: mine.x[..., k] for k, name in enumerate(of.names)}
     return Draws(positions, statistics), values, figures
 

@@ -230,11 +230,11 @@ def _population(fit: Fit) -> pd.DataFrame:
     options = fit.manifest["options"]
     scales = population_scales(fit.model, options) if fit.pooling == "partial" else []
     columns = ("parameter", "unit", "mean", "sd", "q05", "median", "q95", *MIXING, "contraction")
-    rows = []
+    rows, worth = [], fit.manifest.get("effective_share", 1.0)
     for name, unit, transform, prior_sd in scales:
         x = fit.posterior[name].to_numpy()
         summary = (x.mean(), x.std(), *np.quantile(x, (0.05, 0.5, 0.95)))
-        spread = (*_mixing(x), _contraction(x, transform, prior_sd))
+        spread = (*_mixing(x, worth), _contraction(x, transform, prior_sd))
         rows.append((name, unit, *map(float, (*summary, *spread))))
     return _in_words(pd.DataFrame(rows, columns=list(columns)))
 
@@ -242,12 +242,12 @@ def _population(fit: Fit) -> pd.DataFrame:
 @QUIETLY
 def _patients(fit: Fit) -> pd.DataFrame:
     """Summarize each patient's own parameters, a row for each patient and parameter."""
-    alone = fit.pooling == "none"
+    alone, worth = fit.pooling == "none", fit.manifest.get("effective_share", 1.0)
     tables = []
     for q in fit.model.free if alone else fit.model.individual:
         x = fit.posterior[q.name].to_numpy()
         prior_sd = q.single_sd if alone else _newcomer_sd(fit, q.name, q.transform)
-        numbers = dict(zip(MIXING, _mixing(x), strict=True))
+        numbers = dict(zip(MIXING, _mixing(x, worth), strict=True))
         names = {"patient": list(fit.cohort.keys), "parameter": q.name}
         contraction = {"contraction": _contraction(x, q.transform, prior_sd)}
         tables.append(pd.DataFrame(names | numbers | contraction))
@@ -262,13 +262,14 @@ def _newcomer_sd(fit: Fit, name: str, transform: str) -> float:
     return float(np.sqrt(np.var(typical) + np.mean(between**2)))
 
 
-def _mixing(x: np.ndarray) -> tuple[np.ndarray, ...]:
+def _mixing(x: np.ndarray, worth: float) -> tuple[np.ndarray, ...]:
     """R-hat, bulk and tail effective draws of draws of shape (chains, draws, ...).
 
-    They are nan where draws are not finite or never move.
+    They are nan where draws are not finite or never move. Each draw is worth `worth` of one.
     """
     finite = np.isfinite(x).all(axis=(0, 1))
-    found = (az.rhat(x), az.ess(x, method="bulk"), az.ess(x, method="tail", prob=(0.05, 0.95)))
+    tail = az.ess(x, method="tail", prob=(0.05, 0.95))
+    found = (az.rhat(x), worth * az.ess(x, method="bulk"), worth * tail)
     return tuple(np.where(finite, value, np.nan) for value in found)
 
 

@@ -26,6 +26,8 @@ from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint", "quick"]
+OF_WEIGHTS = ("pareto_k", "effective_share", "climb_settled")
+"""Figures of weighed draws, for the manifest."""
 METHODS = ("nuts", "nuts-joint", "quick")
 Concentrations = Literal["predicted", "drawn"]
 
@@ -202,8 +204,7 @@ def fit(
         "memory": memory,
         **checkpoints.notes(),
     }  # fmt: skip
-    if "pareto_k" in figures:
-        manifest["pareto_k"] = float(figures.pop("pareto_k"))
+    manifest |= {name: figures.pop(name).item() for name in OF_WEIGHTS if name in figures}
     tree, failed = labelled_tree(model, cohort, data, values, drawn, figures, seed)
     manifest["failed_solves"] = failed
     manifest["seconds"]["likelihood"] = round(time.perf_counter() - sampled, 2)

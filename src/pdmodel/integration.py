@@ -61,6 +61,8 @@ def against_weights(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), ()
     first = fit.manifest["options"]["method"] == "quick"
     notes = (f"a first answer, of weighed draws (Pareto k {k:.2f})",) if first else ()
+    if not fit.manifest.get("climb_settled", True):
+        notes += ("the climb to the mode had not come to rest when sampling began",)
     if k <= HEAVY:
         return (), notes
     other = "nuts" if first else "nuts-joint"

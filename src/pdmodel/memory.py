@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pdmodel.by_nodes import POOLED, QUICK_POOLED, QUICK_ROUNDS, ROUNDS
+from pdmodel.by_nodes import ANSWERED, FIRST_ANSWER, WHOLE
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
@@ -59,7 +59,8 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         "the log-likelihood of every scan": 2 * rows * visits,
     }
     if method in ("nodes", "quick"):
-        pooled = QUICK_ROUNDS * QUICK_POOLED if method == "quick" else ROUNDS * POOLED + draws
+        effort, ahead = (FIRST_ANSWER, ANSWERED) if method == "quick" else (WHOLE, draws)
+        pooled = effort.positions() + ahead
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
         raw = min(RAW_NODES, MOST // patients)
         parts["weighed positions"] = 2 * pooled * patients * (each + 2) * NUMBER

@@ -2,7 +2,7 @@
 
 The way of a fit: `coordinates` says what is sampled, `climb` finds the mode and what is known of
 each patient, `rule` lays nodes for every patient, `pool` weighs positions of the population around
-the mode and learns where the posterior lies, `independent` makes chains of such positions,
-`patients` draws the patients given the population. What this neglects, the finite number of nodes,
-is measured against fresh nodes and kept with the fit.
+the mode, `emulator` learns the posterior from them and proposes more, `resampling` chooses draws
+out of these by weight, `patients` draws the patients given the population. What this neglects, the
+finite number of nodes, is measured against fresh nodes and kept with the fit.
 """

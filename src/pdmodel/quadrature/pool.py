@@ -1,10 +1,9 @@
-"""A pool of weighed positions of the population, and the proposal that is learnt from it.
+"""A pool of weighed positions of the population, and where they say that it lies.
 
 Positions are drawn around the mode and weighed by the nodes; from all that were weighed, the next
 proposal takes mean and covariance, and so on (adaptive multiple importance sampling: Cornuet,
 Marin, Mira, Robert 2012, doi:10.1111/j.1467-9469.2011.00756.x). Weights refer to the mixture of
-all proposals that were used. They are smoothed, and the shape of their tail says how far they can
-be trusted (Vehtari and others 2024, arXiv:1507.02646).
+all proposals that were used.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from arviz_stats.base.array import array_stats
 from jax import Array
 from scipy.stats import multivariate_t
 
@@ -88,18 +86,6 @@ class Weighed(NamedTuple):
     effects: np.ndarray
 
 
-class Pool(NamedTuple):
-    """All positions that were weighed, the proposals they are from, and their weights.
-
-    `log_weight` is smoothed; `pareto_k` is the shape of its tail before.
-    """
-
-    weighed: Weighed
-    proposals: list[Proposal]
-    log_weight: np.ndarray
-    pareto_k: float
-
-
 def weigh(
     of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray, key: Array, *,
     name: str, checkpoints: Checkpoints, tick: Callable[[int], None],
@@ -117,10 +103,10 @@ def weigh(
         chunk = partial(_chunk, of, it, nodes, x, keys, rows)
         pieces.append(checkpoints.kept(f"{name} {first}", chunk))
         tick(len(rows))
-    return _joined(pieces)
+    return together(pieces)
 
 
-def _joined(pieces: list[Weighed]) -> Weighed:
+def together(pieces: list[Weighed]) -> Weighed:
     """Put positions one after the other."""
     parts = zip(*pieces, strict=True)
     return Weighed(*(np.concatenate([np.asarray(one) for one in part]) for part in parts))
@@ -150,14 +136,22 @@ def chosen(key: Array, log_weight: Array, effects: Array) -> Array:
 
 
 def gathered(
-    of: Coordinates, it: Series, nodes: Nodes, summit: Summit, seed: int, rounds: int, count: int,
-    *, checkpoints: Checkpoints, tick: Callable[[int], None],
-) -> tuple[Pool, Proposal]:  # fmt: skip
+    weigh: Callable[[np.ndarray, str], Weighed], summit: Summit, seed: int, rounds: int, count: int
+) -> tuple[Weighed, Proposal]:
     """Weigh positions in rounds, each around what the rounds before found.
+
+    Parameters
+    ----------
+    weigh : callable
+        ``(x, name) -> Weighed``.
+    summit : Summit
+        Where the first round is drawn.
+    seed, rounds, count : int
 
     Returns
     -------
-    pool : Pool
+    found : Weighed
+        All positions.
     proposal : Proposal
         What a further round would use.
     """
@@ -166,18 +160,11 @@ def gathered(
     found: list[Weighed] = []
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
-        here = jax.random.fold_in(jax.random.key(seed), turn)
-        found.append(weigh(
-            of, it, nodes, proposal.draw(rng, count), here,
-            name=f"pool {turn}", checkpoints=checkpoints, tick=tick,
-        ))  # fmt: skip
+        found.append(weigh(proposal.draw(rng, count), f"pool {turn}"))
         proposals.append(proposal)
-        every = _joined(found)
+        every = together(found)
         proposal = _learnt(every.x, _log_weights(every, proposals), proposal)
-    every = _joined(found)
-    raw = _log_weights(every, proposals)
-    smooth, pareto_k = array_stats.psislw(-raw)  # takes what is to be divided by
-    return Pool(every, proposals, np.asarray(smooth), float(pareto_k)), proposal
+    return together(found), proposal
 
 
 def _log_weights(found: Weighed, proposals: list[Proposal]) -> np.ndarray:
