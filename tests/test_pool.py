@@ -120,7 +120,7 @@ def test_what_an_emulator_proposes_is_from_it_and_resampling_makes_it_exact(lear
     warm = bent(x) - WARM * learnt.log_density(x)  # what was learnt is flatter than the density
     assert warm.std() < 0.1
     sd = np.array([1.0, np.sqrt(0.25 + 0.16 * 2.0), 2.0])
-    found = resampled(bent(x) - learnt.log_density(x), 4, 1000, 3)
+    found = resampled(bent(x) - learnt.log_density(x), 4, 1001, 3)
     assert found.effective > 0.9 * len(x)
     got = x[found.row].reshape(-1, 3)
     noise = sd / np.sqrt(found.effective)
@@ -131,19 +131,17 @@ def test_what_an_emulator_proposes_is_from_it_and_resampling_makes_it_exact(lear
 # ------------------------------------------------------------------------------ resampling
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_draws_have_the_target_as_their_distribution(own):
+def test_draws_have_the_target_as_their_distribution():
     target = stats.skewnorm(4.0, loc=-0.7)
     wide = Proposal(np.array([0.4]), np.array([[1.5]]))
-    count = 40_000 if own else 20_000
-    x = wide.draw(np.random.default_rng(2), count)
+    x = wide.draw(np.random.default_rng(2), 40_000)
     found = resampled(target.logpdf(x[:, 0]) - wide.log_density(x), 4, 10_000, seed=3)
     at = x[found.row, 0]
     wanted = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
     shares = (at[..., None] < target.ppf(wanted)).mean(axis=(0, 1))
     assert np.all(np.abs(shares - wanted) < 3 * np.sqrt(wanted * (1 - wanted) / found.effective))
     assert found.pareto_k < 0.5
-    assert np.all(found.row // 10_000 == np.arange(4)[:, None]) == own
+    assert np.all(found.row // 10_000 == np.arange(4)[:, None])
 
 
 def test_equal_weights_give_every_position_once():

@@ -169,7 +169,7 @@ def rules(broadcasting):
         for turn in range(2):
             key = jax.random.key(turn)
             known = explored(of, it, known, population, key, 256).known
-        rule = laid(of, it, known, population, jax.random.key(9))
+        rule = laid(of, it, known, population, jax.random.key(9), 2048, 128)
         out[name] = (of, it, population, rule, points)
     return out
 
@@ -202,7 +202,7 @@ def test_where_there_are_no_effects_one_node_is_the_integral_over_the_first_size
     x = 0.5 * somewhere(of)
     population = of.population(x, it.traits)
     turn = without_nodes(of, it, population)
-    rule = laid(of, it, turn.known, population, jax.random.key(1))
+    rule = laid(of, it, turn.known, population, jax.random.key(1), 2048, 128)
     assert rule.nodes.effects.shape == (1, 4, 0)
     got = np.asarray(log_marginals(log_weights(of, it, rule.nodes, population)))
     named = of.named(x)

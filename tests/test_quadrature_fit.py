@@ -1,5 +1,6 @@
 """Fits over nodes: the mode, the corrected sampler, first answers, and patients who join later."""
 
+import sys
 from dataclasses import replace
 
 import jax
@@ -20,7 +21,6 @@ from pdmodel.integration import against_method
 from pdmodel.likelihood import evidence
 from pdmodel.newcomers import joined
 from pdmodel.nodes import Nodes
-from pdmodel.quadrature import rule
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
 from pdmodel.quadrature.integrand import log_posterior, log_weights, series, weighed
@@ -66,8 +66,8 @@ def cohort():
 @pytest.fixture(scope="module")
 def fewer_nodes():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rule, "RAW", 1024)
-        patch.setattr(by_nodes, "FRESH", 512)
+        less = {k: one._replace(raw=1024, fresh=512) for k, one in by_nodes.EFFORTS.items()}
+        patch.setattr(sys.modules["pdmodel.fit"], "EFFORTS", less)
         yield
 
 
@@ -86,7 +86,7 @@ def summit(posed):
 def nodes(posed, summit, fewer_nodes):
     of, it = posed
     population = of.population(summit.position, it.traits)
-    return laid(of, it, summit.known, population, jax.random.key(2), 32).nodes
+    return laid(of, it, summit.known, population, jax.random.key(2), 1024, 32).nodes
 
 
 # --------------------------------------------------------------------------------- the mode
@@ -145,7 +145,7 @@ def test_draws_find_the_posterior_from_a_wrong_mode(posed, nodes, summit, exact)
         position=summit.position + 1.5 * jnp.asarray(sd), covariance=1.5 * summit.covariance
     )
     before = by_nodes.Prepared(wrong, nodes, summit.known)
-    effort = by_nodes.Effort(32, 3, 128, 1, 128)
+    effort = by_nodes.EFFORTS["quick"]._replace(rounds=3, pooled=128, sharpened=1, added=128)
     found, raw = by_nodes._weighed(of, it, before, 3, effort, 800, lambda _: None, NOT_KEPT)
     chosen = resampled(raw, 4, 200, 3)
     got = found.x[chosen.row]

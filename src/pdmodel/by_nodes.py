@@ -1,6 +1,6 @@
-"""The population sampled over nodes: two designs for any mechanism and residual."""
+"""The population sampled over nodes, for any mechanism and residual."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -15,66 +15,72 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, Progress, Settings, side_by_side
 from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.courses import tabled
 from pdmodel.quadrature.emulator import emulator, proposed
-from pdmodel.quadrature.integrand import Series, log_marginals, weighed
+from pdmodel.quadrature.integrand import Courses, Series, log_marginals
 from pdmodel.quadrature.patients import patients
-from pdmodel.quadrature.pool import Weighed, gathered, together, weigh
+from pdmodel.quadrature.pool import Weighed, at_one, gathered, together, weigh
 from pdmodel.quadrature.resampling import resampled
-from pdmodel.quadrature.rule import KEPT, MOST, laid
+from pdmodel.quadrature.rule import MOST, laid
 
 type Report = Callable[[Progress], None]
 type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 """Draws, values by name (chain, draw, ...), and figures for each patient or of the fit."""
 
-OTHERS = 8
-"""Populations around the mode for which nodes are laid, too."""
-CHECKS = 8
-"""Draws at which the likelihood over nodes is compared with fresh nodes."""
-FRESH = 2048
-"""Nodes for a value of the marginal likelihood that does not use the stored ones; fewer where
-those of all patients would be more than `MOST`."""
-
 
 class Effort(NamedTuple):
-    """How much is spent: nodes of a patient, and rounds of positions with how many in each.
+    """How much is spent.
 
     Attributes
     ----------
-    nodes : int
+    raw, nodes : int
+        Nodes of each patient that are solved, and that are kept.
+    others : int
+        Populations around the mode for which nodes are laid, too.
     rounds, pooled : int
-        Of the pool that is drawn around the mode.
+        Rounds of positions that are drawn around the mode, and how many in each.
     sharpened, added : int
-        Of those that the emulator proposes, from which it is learnt anew.
+        The same of positions that the emulator proposes, from which it is learnt anew.
+    checks, fresh : int
+        Draws at which the likelihood is compared with that over fresh nodes, and how many these
+        are for each patient; fewer where those of all patients would be more than `MOST`.
     """
 
+    raw: int
     nodes: int
+    others: int
     rounds: int
     pooled: int
     sharpened: int
     added: int
+    checks: int
+    fresh: int
 
     def positions(self) -> int:
         """Count the positions that are weighed before the draws."""
         return self.rounds * self.pooled + self.sharpened * self.added
 
 
-WHOLE = Effort(KEPT, 2, 256, 4, 256)
-FIRST_ANSWER = Effort(64, 3, 128, 1, 128)
-ANSWERED = 512
-"""Draws of the population of a first answer that differ from each other, at most."""
+EFFORTS: Mapping[str, Effort] = {
+    "nodes": Effort(2048, 128, 8, 2, 256, 4, 256, 8, 2048),
+    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 4, 1024),
+}
+"""By design: what is spent on a fit, and on a first answer."""
 
 
 class Prepared(NamedTuple):
-    """The mode, nodes around it, and what is known of the patients."""
+    """The mode, nodes around it, what is known of the patients, and courses that are read off."""
 
     summit: Summit
     nodes: Nodes
     known: Known
+    courses: Courses | None = None
 
 
 def prepared(
-    of: Coordinates, it: Series, seed: int, count: int, report: Report, checkpoints: Checkpoints
-) -> Prepared:
+    of: Coordinates, it: Series, seed: int, effort: Effort, report: Report,
+    checkpoints: Checkpoints,
+) -> Prepared:  # fmt: skip
     """Climb to the mode and lay nodes there; FitError if nothing there is finite."""
     report(Progress("climbing", 0, 1, 0))
     summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
@@ -87,30 +93,47 @@ def prepared(
     population = of.population(summit.position, it.traits)
     key = key_of(seed, "nodes")
     root = np.linalg.cholesky(summit.covariance)
-    z = np.random.default_rng([seed, 0, 2]).standard_normal((OTHERS, len(of)))
+    z = np.random.default_rng([seed, 0, 2]).standard_normal((effort.others, len(of)))
     others = [of.population(summit.position + root @ one, it.traits) for one in z]
+    counts = (effort.raw, effort.nodes)
     rule = checkpoints.kept(
-        "nodes", lambda: laid(of, it, summit.known, population, key, count, others)
+        "nodes", lambda: laid(of, it, summit.known, population, key, *counts, others)
     )
-    return Prepared(summit, *rule)
+    return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
 
 
 def by_nodes(
-    of: Coordinates, it: Series, seed: int, settings: Settings, report: Report,
+    of: Coordinates, it: Series, seed: int, settings: Settings, effort: Effort, report: Report,
     checkpoints: Checkpoints,
 ) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out over nodes, then the patients."""
+    before = prepared(of, it, seed, effort, report, checkpoints)
+    shape = (settings.chains, settings.draws)
     total = settings.chains * settings.draws
-    return _sampled(of, it, WHOLE, total, seed, settings, report, checkpoints)
-
-
-def quick(
-    of: Coordinates, it: Series, seed: int, settings: Settings, report: Report,
-    checkpoints: Checkpoints,
-) -> Sampled:  # fmt: skip
-    """Give a first answer: fewer nodes, and fewer draws of the population that differ."""
-    total = min(ANSWERED, settings.chains * settings.draws)
-    return _sampled(of, it, FIRST_ANSWER, total, seed, settings, report, checkpoints)
+    found, log_weight = _weighed(of, it, before, seed, effort, total, report, checkpoints)
+    chosen = resampled(log_weight, *shape, seed)
+    rows = chosen.row.ravel()
+    mine = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
+    values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
+    statistics = {
+        "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
+        "lp": mine.log_posterior, "energy": -mine.log_posterior,
+    }  # fmt: skip
+    figures = {
+        "pareto_k": np.array(chosen.pareto_k),
+        "effective_share": np.array(chosen.effective / rows.size),
+        "climb_settled": np.array(before.summit.settled),
+        "courses_read_off": np.array(before.courses is not None),
+        "nodes_effective": mine.effective.mean(axis=(0, 1)),
+        "nodes_effective_low": np.quantile(mine.effective, 0.01, axis=(0, 1)),
+        "log_marginal": mine.marginal,
+        "outside_grid": np.array(0.0),
+    }
+    report(Progress("checking", 0, 1, 0))
+    flat = mine.x.reshape(-1, len(of))
+    figures |= checked(of, it, before, effort, flat, key_of(seed, "check"))
+    positions = {name: mine.x[..., k] for k, name in enumerate(of.names)}
+    return Draws(positions, statistics), values, figures
 
 
 def _weighed(
@@ -131,7 +154,15 @@ def _weighed(
     def of_positions(x: np.ndarray, name: str) -> Weighed:
         key = key_of(seed, name)
         return weigh(
-            of, it, before.nodes, x, key, name=name, checkpoints=checkpoints, tick=told.tick
+            of,
+            it,
+            before.nodes,
+            before.courses,
+            x,
+            key,
+            name=name,
+            checkpoints=checkpoints,
+            tick=told.tick,
         )
 
     every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
@@ -154,37 +185,6 @@ class Ticks:
         """Count some more."""
         self.done += count
         self.report(Progress("weighing populations", self.done, self.total, 0))
-
-
-def _sampled(
-    of: Coordinates, it: Series, effort: Effort, total: int, seed: int, settings: Settings,
-    report: Report, checkpoints: Checkpoints,
-) -> Sampled:  # fmt: skip
-    before = prepared(of, it, seed, effort.nodes, report, checkpoints)
-    found, log_weight = _weighed(of, it, before, seed, effort, total, report, checkpoints)
-    shape = (settings.chains, settings.draws)
-    chosen = resampled(log_weight, *shape, seed)
-    rows = chosen.row.ravel()
-    mine = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
-    values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
-    statistics = {
-        "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
-        "lp": mine.log_posterior, "energy": -mine.log_posterior,
-    }  # fmt: skip
-    figures = {
-        "pareto_k": np.array(chosen.pareto_k),
-        "effective_share": np.array(chosen.effective / rows.size),
-        "climb_settled": np.array(before.summit.settled),
-        "nodes_effective": mine.effective.mean(axis=(0, 1)),
-        "nodes_effective_low": np.quantile(mine.effective, 0.01, axis=(0, 1)),
-        "log_marginal": mine.marginal,
-        "outside_grid": np.array(0.0),
-    }
-    report(Progress("checking", 0, 1, 0))
-    flat = mine.x.reshape(-1, len(of))
-    figures |= checked(of, it, before.nodes, before.known, flat, key_of(seed, "check"))
-    positions = {name: mine.x[..., k] for k, name in enumerate(of.names)}
-    return Draws(positions, statistics), values, figures
 
 
 def _values(
@@ -211,7 +211,7 @@ def _values(
 
 
 def checked(
-    of: Coordinates, it: Series, nodes: Nodes, known: Known, x: np.ndarray, key: Array
+    of: Coordinates, it: Series, before: Prepared, effort: Effort, x: np.ndarray, key: Array
 ) -> dict[str, np.ndarray]:
     """Compare the likelihood over the nodes with fresh nodes at some draws.
 
@@ -221,19 +221,21 @@ def checked(
         ``error_nats``, fresh less stored log marginal likelihood up to a constant, and
         ``noise_nats``, the standard error that the fresh one has by itself.
     """
-    rows = np.linspace(0, len(x) - 1, CHECKS).astype(int)
-    fresh_nodes = max(KEPT, min(FRESH, MOST // it.data.patients))
+    rows = np.linspace(0, len(x) - 1, effort.checks).astype(int)
+    fresh_nodes = max(effort.nodes, min(effort.fresh, MOST // it.data.patients))
 
     def one(k: int) -> tuple[float, float]:
         at = jnp.asarray(x[rows[k]])
         population = of.population(at, it.traits)
-        stored, _ = weighed(of, it, nodes, at)
+        stored, *_ = at_one(of, it, before.nodes, before.courses, x[rows[k]], key)
         if of.effects:
-            found = explored(of, it, known, population, jax.random.fold_in(key, k), fresh_nodes)
+            found = explored(
+                of, it, before.known, population, jax.random.fold_in(key, k), fresh_nodes
+            )
         else:
             found = without_nodes(of, it, population)
         fresh = jnp.sum(log_marginals(found.log_weight)) + of.log_prior(at)
-        return float(fresh - stored), float(jnp.sqrt(jnp.sum(1.0 / found.effective)))
+        return float(fresh - float(stored)), float(jnp.sqrt(jnp.sum(1.0 / found.effective)))
 
-    error, noise = np.array(side_by_side(one, CHECKS)).T
+    error, noise = np.array(side_by_side(one, effort.checks)).T
     return {"error_nats": error - np.mean(error), "noise_nats": noise}

@@ -104,7 +104,7 @@ def fit(
     pooling: shell.Pooling = "partial", method: shell.Method = "nuts", seed: shell.Seed = 1,
     chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(min=20, help="Iterations that tune each chain.")] = 300,
-    draws: Annotated[int, typer.Option(min=4, help="Draws of each chain to keep.")] = 500,
+    draws: shell.Kept = None,
     correlated: shell.Correlated = False, covariate: shell.Influence = None,
     pharmacokinetics: shell.Concentrations = "predicted",
     overwrite: shell.Overwrite = False, resume: shell.Resume = False,
@@ -113,13 +113,14 @@ def fit(
     start = fitting.start(overwrite=overwrite, resume=resume)
     startup.float64()
     from pdmodel import read_cohort
+    from pdmodel.fit import DRAWS
 
     how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
     wanted = asked.request(regimen, layout, arm, size_kind, **how)
     options = {
         "seed": seed, "pooling": pooling, "method": method, "chains": chains, "warmup": warmup,
-        "draws": draws, "pharmacokinetics": pharmacokinetics, "correlated": correlated,
-        "covariates": asked.influences(covariate),
+        "draws": draws or DRAWS[method], "pharmacokinetics": pharmacokinetics,
+        "correlated": correlated, "covariates": asked.influences(covariate),
     }  # fmt: skip
     cohort = read_cohort(sizes, doses=doses, **wanted)
     untreated = asked.untreated(regimen)

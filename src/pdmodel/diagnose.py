@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pdmodel.fit import Fit
-from pdmodel.influence import population_scales
 from pdmodel.integration import against_method
+from pdmodel.summaries import MIXING, QUIETLY, of_patients, of_population
 
 R_HAT, ESS = 1.01, 400.0
 """Largest rank-normalized R-hat, least bulk and tail effective draws (doi:10.1214/20-BA1221)."""
+FIRST_R_HAT, FIRST_ESS = 1.05, 100.0
+"""The same for a first answer."""
 OVER_NODES = ("nodes", "quick")  # designs whose draws have no energies
 E_BFMI = 0.3
 """Least energy fraction of missing information of a chain (arXiv:1604.00695)."""
@@ -21,10 +23,6 @@ SATURATED = 0.05
 """Share of draws at the greatest tree depth from which a fit is called slow, not wrong."""
 SUSPECT = 1.05
 """R-hat of a patient's parameter in a hierarchical fit above which it is doubted."""
-PRIOR_DRIVEN, LEARNT = 0.2, 0.5
-"""Contraction of the sd below which data say next to nothing, from which they say much."""
-MIXING = ("r_hat", "ess_bulk", "ess_tail")
-QUIETLY = np.errstate(all="ignore")  # draws may be sick; that shows as nan
 SHOWN = 5  # names in a sentence
 
 
@@ -136,9 +134,9 @@ def diagnose(fit: Fit) -> Diagnosis:
     It is trusted if it has two chains or more, no divergence, an E-BFMI above 0.3 in every chain,
     no failed solve, patients integrated out to 1.5 nats, a Pareto k up to 0.7 of what is weighed,
     and, in every population and shared parameter, an R-hat below 1.01 with more than 400 effective
-    draws in bulk and tail; where each patient is fitted alone, that is asked of every parameter of
-    every patient. In a hierarchical fit patients' own parameters are only reported, and patients
-    with an R-hat above 1.05 doubted.
+    draws in bulk and tail (1.05 and 100 of a first answer, method ``quick``); where each patient is
+    fitted alone, that is asked of every parameter of every patient. In a hierarchical fit patients'
+    own parameters are only reported, and patients with an R-hat above 1.05 doubted.
 
     Parameters
     ----------
@@ -150,18 +148,21 @@ def diagnose(fit: Fit) -> Diagnosis:
         R-hat and effective draws after Vehtari et al. (doi:10.1214/20-BA1221), E-BFMI after
         Betancourt (arXiv:1604.00695); the other limits of this module are this project's choice.
     """
-    sampler, population, patients = _sampler(fit), _population(fit), _patients(fit)
+    sampler, population, patients = _sampler(fit), of_population(fit), of_patients(fit)
     approximate, notes = against_method(fit)
     general = _against(sampler, energies=fit.manifest.get("design") not in OVER_NODES) + approximate
     if sampler.saturated >= SATURATED:
         notes += (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
-    failing = _distinct(patients, "patient", _bad(patients))
-    unsettled = _unconverged(patients, "patients", failing, len(fit.cohort))
+    first = fit.manifest["options"].get("method") == "quick"
+    limits = (FIRST_R_HAT, FIRST_ESS) if first else (R_HAT, ESS)
+    failing = _distinct(patients, "patient", _bad(patients, limits))
+    unsettled = _unconverged(patients, "patients", failing, len(fit.cohort), limits)
     if fit.pooling == "none":
         reasons, suspect = general + unsettled, failing
     else:
-        common = _distinct(population, "parameter", _bad(population))
-        general += _unconverged(population, "population parameters", common, len(population))
+        common = _distinct(population, "parameter", _bad(population, limits))
+        whole = "population parameters", common, len(population)
+        general += _unconverged(population, *whole, limits)
         reasons, notes = general, notes + unsettled
         suspect = _distinct(patients, "patient", ~(patients["r_hat"].to_numpy() <= SUSPECT))
     return Diagnosis(reasons, notes, population, patients, suspect, general, sampler)
@@ -194,10 +195,10 @@ def _against(s: Sampler, *, energies: bool) -> tuple[str, ...]:
     return tuple(reason for reason, holds in checks.items() if holds)
 
 
-def _bad(table: pd.DataFrame) -> np.ndarray:
+def _bad(table: pd.DataFrame, limits: tuple[float, float]) -> np.ndarray:
     """Whether each row has not converged; what is not a number has not."""
     r_hat, *ess = table[list(MIXING)].to_numpy().T
-    return ~((r_hat < R_HAT) & (np.min(ess, axis=0) > ESS))
+    return ~((r_hat < limits[0]) & (np.min(ess, axis=0) > limits[1]))
 
 
 def _distinct(table: pd.DataFrame, column: str, mask: np.ndarray) -> tuple[str, ...]:
@@ -205,15 +206,17 @@ def _distinct(table: pd.DataFrame, column: str, mask: np.ndarray) -> tuple[str, 
 
 
 def _unconverged(
-    table: pd.DataFrame, what: str, failing: tuple[str, ...], total: int
-) -> tuple[str, ...]:
+    table: pd.DataFrame, what: str, failing: tuple[str, ...], total: int,
+    limits: tuple[float, float],
+) -> tuple[str, ...]:  # fmt: skip
     """Say in one sentence, or none, who fails and how badly."""
     if not failing:
         return ()
     more = f" and {len(failing) - SHOWN} more" if len(failing) > SHOWN else ""
     names = ", ".join(failing[:SHOWN]) + more
     head = f"{len(failing)} of {total} {what} have not converged"
-    return (f"{head} ({_worst(table)}; needed: below {R_HAT}, above {ESS:g}; {names})",)
+    needed = f"needed: below {limits[0]}, above {limits[1]:g}"
+    return (f"{head} ({_worst(table)}; {needed}; {names})",)
 
 
 def _worst(table: pd.DataFrame) -> str:
@@ -222,74 +225,6 @@ def _worst(table: pd.DataFrame) -> str:
         return "R-hat unknown, for want of chains, of draws, or of draws that move and are numbers"
     r_hat, ess = numbers[:, 0].max(), numbers[:, 1:].min()
     return f"R-hat up to {r_hat:.3f}, down to {ess:.0f} effective draws"
-
-
-@QUIETLY
-def _population(fit: Fit) -> pd.DataFrame:
-    """Summarize what is common to all patients; no rows if nothing is."""
-    options = fit.manifest["options"]
-    scales = population_scales(fit.model, options) if fit.pooling == "partial" else []
-    columns = ("parameter", "unit", "mean", "sd", "q05", "median", "q95", *MIXING, "contraction")
-    rows, worth = [], fit.manifest.get("effective_share", 1.0)
-    for name, unit, transform, prior_sd in scales:
-        x = fit.posterior[name].to_numpy()
-        summary = (x.mean(), x.std(), *np.quantile(x, (0.05, 0.5, 0.95)))
-        spread = (*_mixing(x, worth), _contraction(x, transform, prior_sd))
-        rows.append((name, unit, *map(float, (*summary, *spread))))
-    return _in_words(pd.DataFrame(rows, columns=list(columns)))
-
-
-@QUIETLY
-def _patients(fit: Fit) -> pd.DataFrame:
-    """Summarize each patient's own parameters, a row for each patient and parameter."""
-    alone, worth = fit.pooling == "none", fit.manifest.get("effective_share", 1.0)
-    tables = []
-    for q in fit.model.free if alone else fit.model.individual:
-        x = fit.posterior[q.name].to_numpy()
-        prior_sd = q.single_sd if alone else _newcomer_sd(fit, q.name, q.transform)
-        numbers = dict(zip(MIXING, _mixing(x, worth), strict=True))
-        names = {"patient": list(fit.cohort.keys), "parameter": q.name}
-        contraction = {"contraction": _contraction(x, q.transform, prior_sd)}
-        tables.append(pd.DataFrame(names | numbers | contraction))
-    table = pd.concat(tables).sort_values("patient", kind="stable", ignore_index=True)
-    return _in_words(table)
-
-
-def _newcomer_sd(fit: Fit, name: str, transform: str) -> float:
-    """Sd of a new patient's value, transformed scale, under the population as it was learnt."""
-    typical = _unbounded(fit.posterior[f"{name}_typical"].to_numpy(), transform)
-    between = fit.posterior[f"{name}_sd"].to_numpy()
-    return float(np.sqrt(np.var(typical) + np.mean(between**2)))
-
-
-def _mixing(x: np.ndarray, worth: float) -> tuple[np.ndarray, ...]:
-    """R-hat, bulk and tail effective draws of draws of shape (chains, draws, ...).
-
-    They are nan where draws are not finite or never move. Each draw is worth `worth` of one.
-    """
-    finite = np.isfinite(x).all(axis=(0, 1))
-    tail = az.ess(x, method="tail", prob=(0.05, 0.95))
-    found = (az.rhat(x), worth * az.ess(x, method="bulk"), worth * tail)
-    return tuple(np.where(finite, value, np.nan) for value in found)
-
-
-def _unbounded(x: np.ndarray, transform: str) -> np.ndarray:
-    if transform == "log":
-        return np.log(x)
-    return np.log(x) - np.log1p(-x) if transform == "logit" else x
-
-
-def _contraction(x: np.ndarray, transform: str, prior_sd: float | None) -> np.ndarray:
-    """1 - posterior sd / prior sd; nan where draws are not finite or never move."""
-    sd = np.std(_unbounded(x, transform), axis=(0, 1))
-    return np.where(sd > 0, 1.0 - sd / (prior_sd or np.nan), np.nan)
-
-
-def _in_words(table: pd.DataFrame) -> pd.DataFrame:
-    x = table["contraction"].to_numpy(float)
-    words = ["unknown", "prior-driven", "partly"]
-    kind = np.select([np.isnan(x), x < PRIOR_DRIVEN, x < LEARNT], words, "learnt")
-    return table.assign(informed=kind)
 
 
 def _plain(value: Any) -> Any:

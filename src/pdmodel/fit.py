@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from pdmodel.by_nodes import by_nodes, quick
+from pdmodel.by_nodes import EFFORTS, by_nodes
 from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
@@ -26,7 +26,9 @@ from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint", "quick"]
-OF_WEIGHTS = ("pareto_k", "effective_share", "climb_settled")
+DRAWS = {"nuts": 500, "nuts-joint": 500, "quick": 200}
+"""Draws of each chain by default."""
+OF_WEIGHTS = ("pareto_k", "effective_share", "climb_settled", "courses_read_off")
 """Figures of weighed draws, for the manifest."""
 METHODS = ("nuts", "nuts-joint", "quick")
 Concentrations = Literal["predicted", "drawn"]
@@ -112,7 +114,7 @@ def fit(
     method: Method = "nuts",
     chains: int = 4,
     warmup: int = 300,
-    draws: int = 500,
+    draws: int | None = None,
     target_accept: float = 0.9,
     max_depth: int = 8,
     accuracy: Accuracy = "draft",
@@ -139,7 +141,7 @@ def fit(
         slowly; ``quick`` draws the population around its mode and weighs the draws, for a first
         answer. Patients alone (``pooling="none"``) are always sampled exactly.
     chains, warmup, draws : int
-        Chains, and the iterations of each.
+        Chains, and the iterations of each; by default 500 draws, 200 of ``quick``.
     target_accept, max_depth : float, int
         Of NUTS.
     accuracy : {"draft", "standard", "fine"}
@@ -175,6 +177,8 @@ def fit(
         If the model has nothing to learn, no start has a finite density, or there is too little
         memory.
     """
+    if draws is None:
+        draws = DRAWS.get(method, 500)
     settings = Settings(warmup, draws, chains, target_accept, max_depth)
     _check(model, cohort, pooling, method, settings)
     if pharmacokinetics not in ("predicted", "drawn"):
@@ -235,7 +239,7 @@ def _design(
     over_levels = integrable(model) and not model.residual.carried and not moved
     if method == "nuts" and over_levels:
         return "levels", by_population
-    design = quick if method == "quick" else by_nodes
+    kind = "quick" if method == "quick" else "nodes"
 
     def sampled(
         model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings,
@@ -243,9 +247,9 @@ def _design(
     ) -> Sampled:  # fmt: skip
         of = coordinates(model, options)
         it = series(data, traits(of, cohort, options["scaling"]))
-        return design(of, it, seed, settings, report, checkpoints)
+        return by_nodes(of, it, seed, settings, EFFORTS[kind], report, checkpoints)
 
-    return "quick" if method == "quick" else "nodes", sampled
+    return kind, sampled
 
 
 def _check(model: Model, cohort: Cohort, pooling: str, method: str, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pdmodel.by_nodes import ANSWERED, FIRST_ANSWER, WHOLE
+from pdmodel.by_nodes import EFFORTS
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
@@ -19,8 +19,10 @@ from pdmodel.marginal import POINTS, split
 from pdmodel.model import Model
 from pdmodel.nodes import KERNELS
 from pdmodel.nuts import Settings, cores
+from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.courses import room
+from pdmodel.quadrature.integrand import shared_by_courses
 from pdmodel.quadrature.rule import MOST
-from pdmodel.quadrature.rule import RAW as RAW_NODES
 
 NUMBER = 8
 """Bytes of a number in double precision."""
@@ -59,10 +61,12 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         "the log-likelihood of every scan": 2 * rows * visits,
     }
     if method in ("nodes", "quick"):
-        effort, ahead = (FIRST_ANSWER, ANSWERED) if method == "quick" else (WHOLE, draws)
-        pooled = effort.positions() + ahead
+        effort = EFFORTS[method]
+        pooled = effort.positions() + draws
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
-        raw = min(RAW_NODES, MOST // patients)
+        raw = min(effort.raw, MOST // patients)
+        shared = len(shared_by_courses(Coordinates(model)))
+        parts["courses at all nodes"] = 2 * room(shared, effort.nodes, patients, visits)
         parts["weighed positions"] = 2 * pooled * patients * (each + 2) * NUMBER
         parts["solving nodes"] = 2 * raw * patients * numbers * NUMBER
     if method == "levels":
@@ -106,6 +110,7 @@ def at_once(parts: Mapping[str, int]) -> int:
     before = parts.get("solving nodes", 0)
     names = (
         "the draws", "the log-likelihood of every scan", "choosing nodes", "weighed positions",
+        "courses at all nodes",
     )  # fmt: skip
     after = sum(parts.get(name, 0) for name in names)
     return parts["the program"] + parts.get("stored nodes", 0) + max(before, after)

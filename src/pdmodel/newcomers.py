@@ -27,6 +27,8 @@ from pdmodel.tree import labelled_tree
 
 ROUNDS, RAW = 3, 512
 """Explorations of the patients, and the nodes of each, before nodes are laid."""
+LAID, KEPT = 2048, 128
+"""Nodes of each patient that are solved then, and that are kept of them."""
 
 
 def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
@@ -66,7 +68,7 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     names, population = _populations(of, it, fit, draws)
     middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
     known = _known(of, it, middle, seed)
-    nodes, known = laid(of, it, known, middle, key_of(seed, "newcomers"))
+    nodes, known = laid(of, it, known, middle, key_of(seed, "newcomers"), LAID, KEPT)
     count = len(population.shared)
     keys = jax.random.split(key_of(seed, "newcomers", "nodes"), count)
 

@@ -158,6 +158,10 @@ Resume = Annotated[
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same numbers.")
 ]
+Kept = Annotated[
+    int | None,
+    typer.Option("--draws", min=4, help="Draws of each chain to keep; or else 500, quick 200."),
+]
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior to use.")]
 HideIds = Annotated[bool, typer.Option("--hide-ids", help="Write 1, 2, ... in place of ids.")]
 Rule = Annotated[

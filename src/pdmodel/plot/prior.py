@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pdmodel.diagnose import LEARNT, PRIOR_DRIVEN, diagnose
+from pdmodel.diagnose import diagnose
 from pdmodel.fit import Fit
 from pdmodel.plot.quantity import (
     Quantity,
@@ -36,6 +36,7 @@ from pdmodel.plot.style import (
     plain,
     unit_of,
 )
+from pdmodel.summaries import LEARNT, PRIOR_DRIVEN
 
 COLUMNS = 3
 CONTRACTION = (

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from pdmodel.diagnose import MIXING, Diagnosis, diagnose
+from pdmodel.diagnose import Diagnosis, diagnose
 from pdmodel.fit import Fit
 from pdmodel.plot.quantity import Quantity, common, own
 from pdmodel.plot.style import (
@@ -28,6 +28,7 @@ from pdmodel.plot.style import (
     plain,
     unit_of,
 )
+from pdmodel.summaries import MIXING
 
 BINS = 20
 NOTES = (

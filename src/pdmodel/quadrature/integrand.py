@@ -3,6 +3,7 @@
 Patients with about as many scans are read together, so that no time goes into padding.
 """
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -42,6 +43,27 @@ class Series(NamedTuple):
     order: Array
     """Where each patient stands among those of the groups one after the other."""
     traits: Traits
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Courses:
+    """Courses at all nodes as polynomials in the shared parameters that they depend on.
+
+    Attributes
+    ----------
+    coefficient : Array, shape (features, nodes, patients, visits), float32
+        Of log sizes, the anchor at 1 mm where there is one.
+    power : tuple of tuple of int
+        Chebyshev degrees of each feature.
+    centre, half : Array, shape (shared,)
+        Middle and half width of where they hold, transformed scale.
+    """
+
+    coefficient: Array
+    power: tuple[tuple[int, ...], ...] = field(metadata={"static": True})
+    centre: Array
+    half: Array
 
 
 class Heights(NamedTuple):
@@ -106,14 +128,60 @@ def _course(
 ) -> tuple[Array, Array, dict[str, Array]]:
     values = _values(of, effects, population, it.data.patients)
     expected, ok = expected_sizes(of.model, values, it.data)
+    return expected, ok, _read_by_residual(of, values)
+
+
+def _read_by_residual(of: Coordinates, values: dict[str, Array]) -> dict[str, Array]:
     known = {k: jnp.asarray(v) for k, v in of.model.constants.items()} | values
-    return expected, ok, {q.name: known[q.name] for q in of.model.residual.parameters}
+    return {q.name: known[q.name] for q in of.model.residual.parameters}
 
 
-def _terms(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
-    """Heights of one node for each patient, each of shape (patients,)."""
+def shared_by_courses(of: Coordinates) -> tuple[int, ...]:
+    """Give the places, among the shared parameters, of those that courses depend on."""
+    read = {q.name for q in of.model.residual.parameters}
+    return tuple(k for k, q in enumerate(of.model.shared) if q.name not in read)
+
+
+def hold(of: Coordinates, courses: Courses, x: np.ndarray) -> bool:
+    """Whether polynomials of courses hold at a position of the population."""
+    which = list(shared_by_courses(of))
+    scale = [(q.centre, q.sd) for q in of.model.shared]
+    at = np.array([scale[k][0] + scale[k][1] * x[k] for k in which])
+    return bool(np.all(np.abs(at - np.asarray(courses.centre)) <= np.asarray(courses.half)))
+
+
+@partial(jax.jit, static_argnums=0)
+def solved(
+    of: Coordinates, it: Series, effects: Array, population: Population
+) -> tuple[Array, Array]:
+    """Solve the courses of nodes, the anchor at 1 mm where there is one.
+
+    Returns
+    -------
+    expected : Array, shape (nodes, patients, visits)
+    ok : Array, shape (nodes, patients)
+    """
+    start = population.start if of.anchor is not None else jnp.zeros(1)
+
+    def one(effects: Array) -> tuple[Array, Array]:
+        expected, ok, _ = _course(of, it, effects, population)
+        return expected - start[:, None], ok
+
+    return jax.lax.map(one, effects, batch_size=TOGETHER)
+
+
+def _terms(
+    of: Coordinates, it: Series, effects: Array, population: Population,
+    course: Array | None = None,
+) -> Heights:  # fmt: skip
+    """Heights of one node for each patient, each of shape (patients,); its course if known."""
     patients = it.data.patients
-    expected, ok, known = _course(of, it, effects, population)
+    if course is None:
+        expected, ok, known = _course(of, it, effects, population)
+    else:
+        start = population.start if of.anchor is not None else jnp.zeros(1)
+        expected, ok = course + start[:, None], jnp.ones(patients, bool)
+        known = _read_by_residual(of, _values(of, effects, population, patients))
     start_sd = jnp.broadcast_to(population.start_sd, (patients,)) if of.anchor else None
     pieces = [_read(of, group, expected, known, start_sd) for group in it.groups]
     first, rest = (jnp.concatenate(part)[it.order] for part in zip(*pieces, strict=True))
@@ -127,6 +195,7 @@ def term_sum(of: Coordinates, it: Series, effects: Array, population: Population
     return found.first + found.rest
 
 
+@partial(jax.jit, static_argnums=0)  # traced once for all programs that it is part of
 def _read(
     of: Coordinates, group: Group, expected: Array, known: dict[str, Array], start_sd: Array | None
 ) -> tuple[Array, Array]:
@@ -143,9 +212,25 @@ def _read(
 
 
 @partial(jax.jit, static_argnums=0)
-def _heights(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
+def _heights(
+    of: Coordinates, it: Series, effects: Array, population: Population,
+    courses: Courses | None = None,
+) -> Heights:  # fmt: skip
     one = partial(_terms, of, it, population=population)
-    return jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
+    if courses is None:
+        return jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
+    at = population.shared[jnp.array(shared_by_courses(of), int)]
+    feature = chebyshev((at - courses.centre) / courses.half, courses.power)
+    course = jnp.tensordot(feature.astype(jnp.float32), courses.coefficient, 1).astype(float)
+    return jax.lax.map(
+        lambda each: one(effects=each[0], course=each[1]), (effects, course), batch_size=TOGETHER
+    )
+
+
+def chebyshev(u: Array, power: tuple[tuple[int, ...], ...]) -> Array:
+    """Products of Chebyshev polynomials of coordinates between -1 and 1, (features,)."""
+    angle = jnp.arccos(jnp.clip(u, -1.0, 1.0))
+    return jnp.prod(jnp.cos(jnp.array(power, float).reshape(len(power), -1) * angle), axis=1)
 
 
 def heights(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
@@ -172,9 +257,12 @@ def first_scan(of: Coordinates, it: Series, population: Population, ahead: Array
     return jax.vmap(of.start.log_density, (0, 0, None, 0))(expected, scans, known, sd)[:, 0]
 
 
-def log_weights(of: Coordinates, it: Series, nodes: Nodes, population: Population) -> Array:
-    """Log weights of nodes under a population, exactly, (nodes, patients)."""
-    found = _heights(of, it, nodes.effects, population)
+def log_weights(
+    of: Coordinates, it: Series, nodes: Nodes, population: Population,
+    courses: Courses | None = None,
+) -> Array:  # fmt: skip
+    """Log weights of nodes under a population, (nodes, patients); from courses, if these hold."""
+    found = _heights(of, it, nodes.effects, population, courses)
     return found.first + found.rest + log_density(nodes.effects, population) - nodes.log_drawn
 
 
@@ -189,7 +277,9 @@ def log_posterior(of: Coordinates, log_weight: Array, x: Array) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def weighed(of: Coordinates, it: Series, nodes: Nodes, x: Array) -> tuple[Array, Array]:
-    """Log posterior density of a position, and exact log weights of the nodes there."""
-    log_weight = log_weights(of, it, nodes, of.population(x, it.traits))
+def weighed(
+    of: Coordinates, it: Series, nodes: Nodes, x: Array, courses: Courses | None = None
+) -> tuple[Array, Array]:
+    """Log posterior density of a position, and log weights of the nodes there."""
+    log_weight = log_weights(of, it, nodes, of.population(x, it.traits), courses)
     return log_posterior(of, log_weight, x), log_weight

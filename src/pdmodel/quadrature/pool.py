@@ -21,7 +21,7 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import Series, log_marginals, weighed
+from pdmodel.quadrature.integrand import Courses, Series, hold, log_marginals, weighed
 
 T_DENSITY: Callable[..., np.ndarray] = multivariate_t.logpdf
 TAIL = 7
@@ -87,8 +87,8 @@ class Weighed(NamedTuple):
 
 
 def weigh(
-    of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray, key: Array, *,
-    name: str, checkpoints: Checkpoints, tick: Callable[[int], None],
+    of: Coordinates, it: Series, nodes: Nodes, courses: Courses | None, x: np.ndarray, key: Array,
+    *, name: str, checkpoints: Checkpoints, tick: Callable[[int], None],
 ) -> Weighed:  # fmt: skip
     """Weigh the nodes at positions, in chunks that are kept.
 
@@ -100,7 +100,7 @@ def weigh(
     keys, pieces = jax.random.split(key, len(x)), []
     for first in range(0, len(x), CHUNK):
         rows = range(first, min(first + CHUNK, len(x)))
-        chunk = partial(_chunk, of, it, nodes, x, keys, rows)
+        chunk = partial(_chunk, of, it, nodes, courses, x, keys, rows)
         pieces.append(checkpoints.kept(f"{name} {first}", chunk))
         tick(len(rows))
     return together(pieces)
@@ -113,18 +113,29 @@ def together(pieces: list[Weighed]) -> Weighed:
 
 
 def _chunk(
-    of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray, keys: Array, rows: range
-) -> Weighed:
+    of: Coordinates, it: Series, nodes: Nodes, courses: Courses | None, x: np.ndarray,
+    keys: Array, rows: range,
+) -> Weighed:  # fmt: skip
     def one(k: int) -> tuple[np.ndarray, ...]:
-        return tuple(map(np.asarray, _one(of, it, nodes, jnp.asarray(x[rows[k]]), keys[rows[k]])))
+        return at_one(of, it, nodes, courses, x[rows[k]], keys[rows[k]])
 
     found = zip(*side_by_side(one, len(rows)), strict=True)
     return Weighed(x[rows.start : rows.stop], *(np.stack(part) for part in found))
 
 
+def at_one(
+    of: Coordinates, it: Series, nodes: Nodes, courses: Courses | None, x: np.ndarray, key: Array
+) -> tuple[np.ndarray, ...]:
+    """Weigh one position; courses are read off where they hold. What of `Weighed` follows `x`."""
+    known = courses if courses is not None and hold(of, courses, x) else None
+    return tuple(map(np.asarray, _one(of, it, nodes, known, jnp.asarray(x), key)))
+
+
 @partial(jax.jit, static_argnums=0)
-def _one(of: Coordinates, it: Series, nodes: Nodes, x: Array, key: Array) -> tuple[Array, ...]:
-    density, log_weight = weighed(of, it, nodes, x)
+def _one(
+    of: Coordinates, it: Series, nodes: Nodes, courses: Courses | None, x: Array, key: Array
+) -> tuple[Array, ...]:
+    density, log_weight = weighed(of, it, nodes, x, courses)
     effective = 1.0 / jnp.sum(jax.nn.softmax(log_weight, axis=0) ** 2, axis=0)
     return density, log_marginals(log_weight), effective, chosen(key, log_weight, nodes.effects)
 

@@ -33,12 +33,12 @@ class Chosen(NamedTuple):
 def resampled(log_weight: np.ndarray, chains: int, draws: int, seed: int) -> Chosen:
     """Choose positions by weight.
 
-    Every chain chooses among positions of its own where there is one for each draw, so that
-    chains that were led astray by their weights differ; or else all choose among all.
+    Every chain chooses among positions of its own, so that chains that were led astray by their
+    weights differ.
 
     Parameters
     ----------
-    log_weight : ndarray, shape (positions,)
+    log_weight : ndarray, shape (chains * draws,)
         Log density less that of what proposed the position; what is not finite is never chosen.
     chains, draws : int
     seed : int
@@ -46,11 +46,8 @@ def resampled(log_weight: np.ndarray, chains: int, draws: int, seed: int) -> Cho
     smooth, pareto_k = smoothed(log_weight)
     weight = np.exp(smooth - smooth.max())
     rng = np.random.default_rng(seed)
-    if len(weight) >= chains * draws:
-        parts = np.split(np.arange(chains * draws), chains)
-        row = np.stack([part[_systematic(weight[part], draws, rng)] for part in parts])
-    else:
-        row = _systematic(weight, chains * draws, rng).reshape(chains, draws)
+    parts = np.split(np.arange(len(weight)), chains)
+    row = np.stack([part[_systematic(weight[part], draws, rng)] for part in parts])
     return Chosen(row, float(weight.sum() ** 2 / np.sum(weight**2)), pareto_k)
 
 

@@ -13,8 +13,6 @@ from pdmodel.quadrature.climb import Known, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import Series, heights, log_marginals
 
-RAW, KEPT = 2048, 128
-"""Nodes of each patient that are solved, and that are kept of them."""
 MOST = 2_000_000
 """Nodes of all patients together that are solved."""
 WIDENED = 1.3
@@ -30,12 +28,23 @@ class Rule(NamedTuple):
 
 def laid(
     of: Coordinates, it: Series, known: Known, population: Population, key: Array,
-    count: int = KEPT, others: Sequence[Population] = (),
+    raw: int, count: int, others: Sequence[Population] = (),
 ) -> Rule:  # fmt: skip
     """Lay nodes for every patient around a population, and where others need them.
 
     The kept nodes are chosen for the average of the patient's posteriors under all of these
     populations, so that under none of them few nodes carry all the weight.
+
+    Parameters
+    ----------
+    of : Coordinates
+    it : Series
+    known : Known
+    population : Population
+    key : Array
+    raw, count : int
+        Nodes of each patient that are solved, and that are kept of them.
+    others : sequence of Population
 
     Returns
     -------
@@ -45,7 +54,7 @@ def laid(
     if not of.effects:
         turn = without_nodes(of, it, population)
         return Rule(turn.nodes, turn.known)
-    raw = max(count, min(RAW, MOST // it.data.patients))
+    raw = max(count, min(raw, MOST // it.data.patients))
     turn = explored(of, it, known, population, key, raw)
     chosen = kept(key, turn.nodes, _target(of, it, turn.nodes, (population, *others)), count)
     found = heights(of, it, chosen.effects, population)
