@@ -422,8 +422,13 @@ def test_values_come_in_the_order_of_the_patients(monkeypatch):
         first = np.array([[one.size_mm[0] for one in cohort]] * draws)
         return SimpleNamespace(cohort=cohort, values=lambda: {"baseline": first})
 
-    monkeypatch.setattr("pdmodel.newcomers.joined", joined)
-    found = values_given(SimpleNamespace(model=FLAT), people, draws=4, seed=1)
+    def joined_as_lesions(fit, cohort, **how):
+        assert cohort.size_kind == "lesion"
+        return joined(fit, cohort, **how)
+
+    monkeypatch.setattr("pdmodel.newcomers.joined", joined_as_lesions)
+    fit = SimpleNamespace(model=FLAT, cohort=pdm.Cohort(people[:1], size_kind="lesion"))
+    found = values_given(fit, people, draws=4, seed=1)
     assert found["baseline"].tolist() == [[40.0, 20.0, 30.0]] * 4
 
 

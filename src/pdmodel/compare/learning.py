@@ -69,6 +69,7 @@ def values_given(
     from pdmodel.newcomers import joined
 
     order = {patient.key: k for k, patient in enumerate(patients)}
-    them = joined(found, Cohort(as_treated(patients, found.model)), draws=draws, seed=seed)
+    cohort = replace(found.cohort, patients=as_treated(patients, found.model))
+    them = joined(found, cohort, draws=draws, seed=seed)
     place = np.argsort([order[key] for key in them.cohort.keys])
     return {name: value[:, place] for name, value in them.values().items()}
