@@ -10,7 +10,7 @@ import pandas as pd
 
 from pdmodel.fit import Fit
 from pdmodel.integration import against_method
-from pdmodel.summaries import MIXING, QUIETLY, of_patients, of_population
+from pdmodel.summaries import MIXING, QUIETLY, of_patients, of_population, ridges
 
 R_HAT, ESS = 1.01, 400.0
 """Largest rank-normalized R-hat, least bulk and tail effective draws (doi:10.1214/20-BA1221)."""
@@ -153,6 +153,7 @@ def diagnose(fit: Fit) -> Diagnosis:
     general = _against(sampler, energies=fit.manifest.get("design") not in OVER_NODES) + approximate
     if sampler.saturated >= SATURATED:
         notes += (f"{sampler.saturated:.0%} of the draws took the longest path allowed",)
+    notes += ridges(fit)
     first = fit.manifest["options"].get("method") == "quick"
     limits = (FIRST_R_HAT, FIRST_ESS) if first else (R_HAT, ESS)
     failing = _distinct(patients, "patient", _bad(patients, limits))

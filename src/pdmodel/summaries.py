@@ -1,8 +1,11 @@
 """What a fit says of each parameter: moments, mixing of the chains, and what the data taught."""
 
+from itertools import combinations
+
 import arviz as az
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from pdmodel.fit import Fit
 from pdmodel.influence import population_scales
@@ -10,6 +13,9 @@ from pdmodel.influence import population_scales
 PRIOR_DRIVEN, LEARNT = 0.2, 0.5
 """Contraction of the sd below which data say next to nothing, from which they say much."""
 MIXING = ("r_hat", "ess_bulk", "ess_tail")
+RIDGE = 0.95
+"""Rank correlation of two parameters from which only a combination of them is known."""
+ON_A_RIDGE = "lie on a ridge: only a combination of them is known"
 QUIETLY = np.errstate(all="ignore")  # draws may be sick; that shows as nan
 
 
@@ -42,6 +48,46 @@ def of_patients(fit: Fit) -> pd.DataFrame:
         tables.append(pd.DataFrame(names | numbers | contraction))
     table = pd.concat(tables).sort_values("patient", kind="stable", ignore_index=True)
     return _in_words(table)
+
+
+@QUIETLY
+def ridges(fit: Fit) -> tuple[str, ...]:
+    """Say which pairs of parameters are known in combination only: a sentence for each pair.
+
+    Pairs are those of the population, and those of a patient's own parameters in most patients;
+    both by rank correlation.
+    """
+    options = fit.manifest["options"]
+    scales = population_scales(fit.model, options) if fit.pooling == "partial" else []
+    found = []
+    names = [name for name, *_ in scales]
+    drawn = [_ranked(fit.posterior[name].to_numpy().reshape(-1, 1)) for name in names]
+    for j, k in combinations(range(len(names)), 2):
+        (r,) = _correlation(drawn[j], drawn[k])
+        if abs(r) > RIDGE:
+            found.append(f"{names[j]} and {names[k]} {ON_A_RIDGE} (rank correlation {r:.2f})")
+    own = [q.name for q in (fit.model.free if fit.pooling == "none" else fit.model.individual)]
+    draws = [fit.posterior[name].to_numpy() for name in own]
+    drawn = [_ranked(x.reshape(-1, x.shape[-1])) for x in draws]
+    for j, k in combinations(range(len(own)), 2):
+        r = _correlation(drawn[j], drawn[k])
+        on = np.abs(r) > RIDGE
+        if np.mean(on) > 0.5:
+            found.append(
+                f"{own[j]} and {own[k]} of single patients {ON_A_RIDGE} in {on.sum()} of "
+                f"{len(r)} patients (rank correlation {np.median(r[on]):.2f})"
+            )
+    return tuple(found)
+
+
+def _ranked(x: np.ndarray) -> np.ndarray:
+    """Standardized ranks over the draws, (draws, columns)."""
+    rank = rankdata(x, axis=0)
+    return (rank - rank.mean(axis=0)) / rank.std(axis=0)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.mean(one * other, axis=0)
 
 
 def _newcomer_sd(fit: Fit, name: str, transform: str) -> float:
