@@ -20,7 +20,7 @@ demo: .venv/.installed ## Run the whole way on the embedded cohort, into demo/
 
 test: .venv/.installed-test ## Run the tests (slow ones: PYTEST_ARGS="-m slow")
 	@echo "test: pytest $(PYTEST_ARGS); the first run compiles the models and takes longer"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/.installed-lint ## Check style, types and import contracts
 	@echo "lint: ruff, pyright, import-linter"

@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from pdmodel import asked, comparing, fitting, predicting, published, shell, startup, trials
+from pdmodel import (
+    asked,
+    attributing,
+    comparing,
+    fitting,
+    predicting,
+    published,
+    shell,
+    startup,
+    trials,
+)
 from pdmodel.errors import ModelError, OptionError
 from pdmodel.progress import busy, shown
 
@@ -191,6 +201,7 @@ for command in trials.COMMANDS:
 
 
 app.command()(comparing.compare)
+app.command()(attributing.attribute)
 
 
 @app.command()
