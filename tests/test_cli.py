@@ -140,7 +140,7 @@ COMMANDS = {
                 "--sizes", "--doses", "--format <long|laleh2022|nonmem|sdtm|adam>"),
     "simulate": ("[RUN]", "--arm", "--model", "-n", "--until", "--seed"),
     "plot": ("RUN", "KIND", "waterfall", "--patient"),
-    "report": ("RUN", "-o, --output", "--overwrite"),
+    "report": ("RUN", "-o, --output", "--question", "--context", "--overwrite"),
     "compare": ("SIZES | RUN RUN", "--model", "--design", "last3", "--fold", "--seed",
                 "--overwrite", "-o, --output"),
     "data": ("fetch", "path"),
@@ -757,7 +757,7 @@ def test_a_fit_not_to_be_trusted_ends_in_1_and_says_why(bad):
 def pages(monkeypatch):
     """Put a short page in place of the report."""
     monkeypatch.setattr(
-        "pdmodel.report.write_report", lambda fit, path: Path(path).write_text(PAGE)
+        "pdmodel.report.write_report", lambda fit, path, **_: Path(path).write_text(PAGE)
     )
 
 
