@@ -795,6 +795,24 @@ def test_a_file_is_written_where_it_may_be(run, here, pages, line, stem, endings
     assert (here / name).read_bytes()[:20] == first[:20]
 
 
+def test_words_for_the_report_are_handed_on(run, here, monkeypatch):
+    said = {}
+
+    def written(fit, path, **words):
+        said.update(words)
+
+    monkeypatch.setattr("pdmodel.report.write_report", written)
+    line = ("report", "run", "-o", "r.html", "--question", "Who resists?")
+    assert pdmodel(*line).exit_code == DONE
+    assert said == {"question": "Who resists?", "context": None}
+
+
+def test_blank_words_for_the_report_are_refused(run, here):
+    told = refused(UNFIT, "report", "run", "-o", "r.html", "--context", " ")
+    assert told == "Error: context is blank; say it in a sentence, or leave it out."
+    assert not (here / "r.html").exists()
+
+
 # --------------------------------------------------------------------------- classify and predict
 
 
