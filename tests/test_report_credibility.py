@@ -66,7 +66,7 @@ def items(fit, **words):
     return {one.name: one for one in found}
 
 
-def test_headings_are_those_of_the_guideline(fit):
+def test_headings_stand_in_order(fit):
     assert list(items(fit)) == [
         "Question of interest", "Context of use", "Model influence",
         "Consequence of a wrong decision", "Assumptions", "Verification", "Validation",

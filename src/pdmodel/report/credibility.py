@@ -1,8 +1,7 @@
 """What ICH M15 asks of a model, answered from the run as far as the run can know it.
 
-The headings are those by which the guideline assesses a model: question of interest, context of
-use, influence, consequence, assumptions, verification, validation, applicability and limits. What
-only the user can know is left open, and called so.
+The headings follow the guideline (General Principles for Model-Informed Drug Development), with
+assumptions and limits beside them. What only the user can know is left open, and called so.
 """
 
 from typing import NamedTuple
