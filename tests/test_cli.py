@@ -140,7 +140,7 @@ COMMANDS = {
                 "--sizes", "--doses", "--format <long|laleh2022|nonmem|sdtm|adam>"),
     "simulate": ("[RUN]", "--arm", "--model", "-n", "--until", "--seed"),
     "plot": ("RUN", "KIND", "waterfall", "--patient"),
-    "report": ("RUN", "-o, --output", "--overwrite"),
+    "report": ("RUN", "-o, --output", "--question", "--context", "--overwrite"),
     "compare": ("SIZES | RUN RUN", "--model", "--design", "last3", "--fold", "--seed",
                 "--overwrite", "-o, --output"),
     "data": ("fetch", "path"),
@@ -757,7 +757,7 @@ def test_a_fit_not_to_be_trusted_ends_in_1_and_says_why(bad):
 def pages(monkeypatch):
     """Put a short page in place of the report."""
     monkeypatch.setattr(
-        "pdmodel.report.write_report", lambda fit, path: Path(path).write_text(PAGE)
+        "pdmodel.report.write_report", lambda fit, path, **_: Path(path).write_text(PAGE)
     )
 
 
@@ -793,6 +793,24 @@ def test_a_file_is_written_where_it_may_be(run, here, pages, line, stem, endings
     assert (here / name).read_text() == "mine"
     assert pdmodel(*words, name, "--overwrite").exit_code == DONE
     assert (here / name).read_bytes()[:20] == first[:20]
+
+
+def test_words_for_the_report_are_handed_on(run, here, monkeypatch):
+    said = {}
+
+    def written(fit, path, **words):
+        said.update(words)
+
+    monkeypatch.setattr("pdmodel.report.write_report", written)
+    line = ("report", "run", "-o", "r.html", "--question", "Who resists?")
+    assert pdmodel(*line).exit_code == DONE
+    assert said == {"question": "Who resists?", "context": None}
+
+
+def test_blank_words_for_the_report_are_refused(run, here):
+    told = refused(UNFIT, "report", "run", "-o", "r.html", "--context", " ")
+    assert told == "Error: context is blank; say it in a sentence, or leave it out."
+    assert not (here / "r.html").exists()
 
 
 # --------------------------------------------------------------------------- classify and predict

@@ -1,7 +1,9 @@
 """The report: that it says what it must, holds all it needs, and runs nothing from the data."""
 
 import re
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +17,7 @@ from pdmodel.diagnose import diagnose
 from pdmodel.dosing import Regimen, parse_schedules, planned
 from pdmodel.errors import RunError
 from pdmodel.parameter import Parameter
-from pdmodel.report import visible, write_report
+from pdmodel.report import TEMPLATES, visible, write_report
 from pdmodel.report.contents import (
     MOST_PAGES,
     chosen_patients,
@@ -30,13 +32,14 @@ from pdmodel.report.contents import (
     spread,
     treatment,
 )
-from pdmodel.report.described import drugs, equations, parameters, prior_in_words
+from pdmodel.report.described import drugs, equations, parameters, prior
 from pdmodel.resistance import COLUMNS, PROBABILITIES
 from pdmodel.simulate import simulate
 
 MODEL = Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("student_t"))
 DOSED = parse_schedules("atezolizumab 1200 mg q3w")
 SHAPE = (2, 20)
+SORTING = (TEMPLATES / "sort.js").read_text("utf-8")
 
 XSS = (
     "<script>alert(1)</script>",
@@ -63,7 +66,7 @@ XSS = (
     "\u05d0\u05d1\u05d2 \u200f\u2067(1)",
 )
 LOADING = {"src", "href", "data", "action", "formaction", "poster", "srcset", "background"}
-FORBIDDEN = {"script", "iframe", "object", "embed", "link", "base", "svg", "form", "input"}
+FORBIDDEN = {"iframe", "object", "embed", "link", "base", "svg", "form", "input"}
 
 
 class Page(HTMLParser):
@@ -72,6 +75,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.elements, self.attributes, self.texts, self.styles = [], [], [], []
+        self.scripts = []
         self.feed(text)
         self.close()
 
@@ -80,7 +84,8 @@ class Page(HTMLParser):
         self.attributes += [(tag, name, value or "") for name, value in attrs]
 
     def handle_data(self, data):
-        (self.styles if self.elements[-1:] == ["style"] else self.texts).append(data)
+        kinds = {"style": self.styles, "script": self.scripts}
+        kinds.get(self.elements[-1], self.texts).append(data) if self.elements else None
 
     @property
     def text(self):
@@ -188,7 +193,8 @@ def hostile(tmp_path_factory):
     fit = replace(fit, manifest=fit.manifest | {"machine": XSS[2], XSS[3]: list(XSS)})
     classes = [SURE[k % 4] for k in range(len(XSS))]
     path = tmp_path_factory.mktemp("hostile") / "report.html"
-    write_report(fit, path, labels=labels_of(fit.cohort, classes))
+    said = {"question": " ".join(XSS[:11]), "context": " ".join(XSS[11:])}
+    write_report(fit, path, labels=labels_of(fit.cohort, classes), **said)
     return path.read_text("utf-8")
 
 
@@ -200,7 +206,9 @@ def test_nothing_runs_and_nothing_is_loaded(which, request):
     text = request.getfixturevalue(which)
     page = Page(text)
     assert not FORBIDDEN & set(page.elements)
-    assert page.elements.count("style") == 1
+    assert page.elements.count("style") == page.elements.count("script") == 1
+    before, found, after = "".join(page.scripts).partition(SORTING)
+    assert (before, found, after.strip()) == ("", SORTING, "")
     assert page.elements.count("meta") == 4
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
     for tag, name, value in page.attributes:
@@ -212,7 +220,9 @@ def test_nothing_runs_and_nothing_is_loaded(which, request):
 def test_the_policy_forbids_what_is_not_inside(written):
     policy = next(v for tag, _, v in Page(written).attributes if v.startswith("default-src"))
     assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    checksum = b64encode(sha256(SORTING.encode()).digest()).decode()
+    assert re.findall(r"script-src ([^;]*);", policy) == [f"'sha256-{checksum}'"]
+    assert not re.search(r"http|eval|innerHTML|fetch|import", SORTING)
     assert written.index("Content-Security-Policy") < written.index("<style>")
 
 
@@ -220,6 +230,8 @@ def test_hostile_texts_stand_there_as_texts(hostile):
     page = Page(hostile)
     for k, text in enumerate(XSS):
         assert visible(f"{text}/{k}{text}") in page.text.replace("  ", " "), text
+    for several in (XSS[:11], XSS[11:]):
+        assert " ".join(visible(" ".join(several)).split()) in page.text
     assert "{{ 7 * 7 }}" in page.text
     assert "49{%" not in page.text
     assert "\u202e" not in hostile
@@ -248,7 +260,7 @@ def test_sections_stand_in_order(written):
     links = [value[1:] for tag, name, value in page.attributes if name == "href"]
     assert asked == [
         "asked", "cohort", "labels", "trust", "limits", "patients", "checks", "trial", "each",
-        "model", "provenance",
+        "model", "credibility", "provenance",
     ]  # fmt: skip
     assert set(links) <= set(asked)
 
@@ -420,25 +432,20 @@ def test_the_worst_patient_stands_for_patients_fitted_alone():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "told"),
     [
-        ({}, "fixed at 0.3"),
-        (
-            {"prior_sd": 1.0},
-            "0.3 (90 %: 0.0579 to 1.55), normal on the log scale; one value for all patients",
-        ),
+        ({}, ("0.3", "fixed", "", "", "")),
+        ({"prior_sd": 1.0}, ("0.3", "0.0579 to 1.55", "shared", "log", "")),
         (
             {"prior_sd": 1.0, "between": 0.5},
-            (
-                "typical value 0.3 (90 %: 0.0579 to 1.55), normal on the log scale; "
-                "sd between patients about 0.5 on that scale"
-            ),
+            ("0.3", "0.0579 to 1.55", "0.0477 to 1.89", "log", "0.5 (0.259 to 0.965)"),
         ),
     ],
 )
-def test_priors_are_told_in_words(change, words):
+def test_priors_are_told_by_median_and_range(change, told):
     q = Parameter("x", "1", 0.3, "x", source="assumption: a test", **change)
-    assert prior_in_words(q) == words
+    columns = ("median", "range", "single", "scale", "between")
+    assert prior(q) == dict(zip(columns, told, strict=True))
 
 
 def test_parameters_and_drugs_come_from_the_model(partial):

@@ -232,14 +232,17 @@ def plot(
 
 
 @app.command()
-def report(run: shell.Run, output: shell.Page, overwrite: shell.Overwrite = False) -> None:
+def report(
+    run: shell.Run, output: shell.Page, question: shell.Question = None,
+    context: shell.Context = None, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
     """Write a report for people: one page that needs nothing else."""
     shell.free(output, (".html",), overwrite=overwrite)
     fitted = startup.fitted(run)
     from pdmodel.report import write_report
 
     with busy("Drawing and writing"):
-        write_report(fitted, output)
+        write_report(fitted, output, question=question, context=context)
     typer.echo(f"Written to {output}.")
 
 

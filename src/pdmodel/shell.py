@@ -148,6 +148,12 @@ Instead = Annotated[
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")]
 Table = Annotated[Path, typer.Option("-o", "--output", help="CSV file to write.")]
 Page = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]
+Question = Annotated[
+    str | None, typer.Option(help="Question of interest, for the section on credibility.")
+]
+Context = Annotated[
+    str | None, typer.Option(help="Context of use of the model, for the same section.")
+]
 Picture = Annotated[
     Path | None, typer.Option("-o", "--output", help="File to write: .png, .svg or .pdf.")
 ]

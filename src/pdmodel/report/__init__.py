@@ -1,12 +1,13 @@
 """The report: one HTML file that a clinician can read from the top, and a statistician to the end.
 
-It loads nothing, runs no script, and holds its pictures inside. Whatever came from a table of data
-is escaped by the template.
+It loads nothing and holds its pictures inside. The one script sorts the table of labels; the page
+allows no other, by its checksum. Whatever came from a table of data is escaped by the template.
 """
 
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pdmodel.data.cohort import SIZE_KINDS
-from pdmodel.diagnose import diagnose
+from pdmodel.diagnose import Diagnosis, diagnose
 from pdmodel.errors import RunError
 from pdmodel.fit import Fit
 from pdmodel.plot import (
@@ -32,6 +33,7 @@ from pdmodel.plot import (
     png,
 )
 from pdmodel.report import contents, described
+from pdmodel.report.credibility import OPEN, Item, credibility, stated
 from pdmodel.resistance import PROBABILITIES, UNDECIDED, agreement, classify
 from pdmodel.run import whole
 from pdmodel.simulate import Trial
@@ -59,6 +61,8 @@ def write_report(
     trial: Trial | None = None,
     labels: pd.DataFrame | None = None,
     max_patients: int = 1500,
+    question: str | None = None,
+    context: str | None = None,
 ) -> Path:
     """Write the report of a fit as one HTML file that needs nothing else.
 
@@ -73,20 +77,29 @@ def write_report(
         What `classify` gave; computed here otherwise.
     max_patients : int
         Rows of the table of labels; how many were left out is said.
+    question, context : str, optional
+        Question of interest and context of use, for the section on credibility (ICH M15); what is
+        not given is called open there.
 
     Returns
     -------
     Path
-        The file: about 1 MB of pictures, and 1 kB a patient.
+        The file: about 1 MB of pictures, and 1 kB a patient. At most 12 patients have a picture of
+        their own; the page says which, and how to get others.
 
     Raises
     ------
+    OptionError
+        If question or context is blank or longer than 2000 characters.
     RunError
         If the file cannot be written, saying what the system said.
     """
     path = Path(path)
+    asked, used = stated("question", question), stated("context", context)
     known = classify(fit) if labels is None else labels
-    content = _render(fit, trial, known, max_patients).encode("utf-8")
+    diagnosis = diagnose(fit)
+    items = credibility(fit, diagnosis, known, asked, used)
+    content = _render(fit, trial, known, max_patients, diagnosis, items).encode("utf-8")
     try:
         whole(path, content)
     except OSError as problem:
@@ -97,9 +110,12 @@ def write_report(
     return path
 
 
-def _render(fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: int) -> str:
+def _render(
+    fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: int,
+    diagnosis: Diagnosis, items: list[Item],
+) -> str:  # fmt: skip
     """Fill the template."""
-    diagnosis = diagnose(fit)
+    script = (TEMPLATES / "sort.js").read_text("utf-8")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         finalize=visible, trim_blocks=True, lstrip_blocks=True,
@@ -130,10 +146,19 @@ def _render(fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: i
         drugs=described.drugs(fit.model),
         equations=described.equations(fit.model),
         limits=contents.limits(fit, diagnosis),
+        credibility=items,
+        open=OPEN,
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=Markup(allowed(script)),  # noqa: S704 - letters, digits, +, / and =
         provenance=contents.flat(fit.manifest),
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=version("pdmodel"),
     )
+
+
+def allowed(script: str) -> str:
+    """Give the source of a content security policy that allows one inline script alone."""
+    return "sha256-" + b64encode(sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def visible(value: object) -> object:

@@ -20,6 +20,8 @@ from pdmodel.simulate.arms import read_arms
 
 MOST_PAGES = 12
 """Patients shown on a page of their own."""
+MOST_SCHEDULES = 20
+"""Schedules that are written out, the commonest first."""
 MEANINGS: Mapping[str, str] = {
     "primary": "progression before six months, without a response before it",
     "acquired": "progression after six months or more, after a response or stable disease",
@@ -72,8 +74,12 @@ def treatment(fit: Fit) -> list[str]:
     said = Counter(str(one) for p in fit.cohort for one in p.schedules)
     told = [
         f"{text} ({count} of {len(fit.cohort)} patients, by schedule)"
-        for text, count in sorted(said.items())
+        for text, count in said.most_common(MOST_SCHEDULES)
     ]
+    if len(said) > MOST_SCHEDULES:
+        told.append(
+            f"{len(said) - MOST_SCHEDULES} other schedules, each of as many patients or fewer"
+        )
     counted = [p for p in fit.cohort if not p.schedules]
     for drug in fit.cohort.drugs:
         given = [p.regimens[drug] for p in counted if len(p.regimens.get(drug, ()))]

@@ -25,7 +25,7 @@ def parameters(model: Model, diagnosis: Diagnosis) -> list[dict[str, str]]:
             "name": q.name,
             "about": q.about,
             "unit": "" if q.unit == "1" else q.unit,
-            "prior": prior_in_words(q),
+            **prior(q),
             "learnt": _learnt(q, diagnosis),
             "source": q.source,
         }
@@ -33,15 +33,26 @@ def parameters(model: Model, diagnosis: Diagnosis) -> list[dict[str, str]]:
     ]
 
 
-def prior_in_words(q: Parameter) -> str:
-    """Say what is assumed of a parameter before any data."""
+def prior(q: Parameter) -> dict[str, str]:
+    """Say what is assumed of a parameter before any data.
+
+    Returns
+    -------
+    dict
+        ``median`` and ``range`` (90 %) of the typical or shared value and ``single`` (90 %) of one
+        patient's, natural scale; ``scale``, on which the prior is normal; ``between``, prior of the
+        sd between patients on that scale (median and 90 %).
+    """
     if q.prior_sd is None:
-        return f"fixed at {q.typical:.4g}"
-    low, high = (float(q.natural(np.asarray(q.centre + z * q.prior_sd))) for z in (-NINETY, NINETY))
-    told = f"{q.typical:.3g} (90 %: {low:.3g} to {high:.3g}), normal on the {q.transform} scale"
+        fixed = dict.fromkeys(("single", "scale", "between"), "")
+        return {"median": f"{q.typical:.4g}", "range": "fixed", **fixed}
+    ends = (float(q.natural(np.asarray(q.centre + z * q.prior_sd))) for z in (-NINETY, NINETY))
+    told = {"median": f"{q.typical:.3g}", "range": _to(*ends), "scale": q.transform}
     if q.between is None:
-        return f"{told}; one value for all patients"
-    return f"typical value {told}; sd between patients about {q.between:.3g} on that scale"
+        return told | {"single": "shared", "between": ""}
+    widest = np.exp(NINETY * q.between_spread)
+    between = f"{q.between:.3g} ({_to(q.between / widest, q.between * widest)})"
+    return told | {"single": _to(*q.interval()), "between": between}
 
 
 def drugs(model: Model) -> list[dict[str, Any]]:
@@ -71,6 +82,10 @@ def equations(model: Model) -> dict[str, str]:
     if model.drugs:
         written["Concentration of a drug"] = _documented(clearance, PK_PARAGRAPHS)
     return written
+
+
+def _to(low: float, high: float) -> str:
+    return f"{low:.3g} to {high:.3g}"
 
 
 def _documented(module: ModuleType | None, paragraphs: int | None = None) -> str:

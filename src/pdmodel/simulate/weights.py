@@ -32,9 +32,9 @@ class Target(NamedTuple):
     Attributes
     ----------
     endpoint : str
-        "objective_response", "disease_control", "progression_free_day_182" (any day),
-        "alive_day_365", "class_primary", or "best_change_below_-30": the share of patients whose
-        best change is at or below so many percent, a quantile of the waterfall.
+        ``objective_response``, ``disease_control``, ``progression_free_day_182`` (any day),
+        ``alive_day_365``, ``class_primary``, or ``best_change_below_-30``: the share of patients
+        whose best change is at or below so many percent, a quantile of the waterfall.
     value, error : float
         A share, and its standard error; 0 is met exactly.
     """
