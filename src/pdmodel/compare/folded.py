@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -158,6 +159,7 @@ def _made(
         fitted = perf_counter()
         table = _scores(fit, task.held, plan, room)
     store(path, table, made_from)
+    jax.clear_caches()  # programs of one fold serve no other; some thousand fill all maps there are
     done = perf_counter()
     tell(
         f"{task.name}, fold {task.fold} of {plan.folds}: {len(task.learns)} patients fitted in "
