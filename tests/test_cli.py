@@ -869,7 +869,7 @@ def test_who_cannot_join_a_fit_is_told_and_nothing_written(run, sizes, here, opt
     assert contents(here) == before
 
 
-def test_a_landmark_is_forecast_and_scored(run, monkeypatch, fit_by_hand):
+def test_a_landmark_is_forecast_and_scored(run, sizes, monkeypatch, fit_by_hand):
     asked = {}
 
     def joined(fit, cohort, **how):
@@ -892,6 +892,10 @@ def test_a_landmark_is_forecast_and_scored(run, monkeypatch, fit_by_hand):
     assert found["forecast"].unique().tolist() == ["model", "arm", "first change", "last value"]
     Path("l.csv").unlink()
     assert refused(UNFIT, *words, "-o", "l.csv").startswith("Error: l_figures.csv is there already")
+    new = pdmodel(*words, "-o", "n.csv", "--sizes", sizes, *ATEZOLIZUMAB)
+    assert new.exit_code == DONE, new.output
+    assert "learnt from 3 patients, none of whom is forecast here." in new.stdout
+    assert pd.read_csv("n.csv")["patient_id"].tolist() == ["P01", "P02"]
 
 
 @pytest.mark.parametrize("option", ["--days", "--until", "--patient", "--regimen"])

@@ -99,6 +99,13 @@ def test_only_what_was_known_by_the_landmark_is_handed_on(told):
     assert (told[1]["draws"], told[1]["seed"]) == (200, 3)
 
 
+def test_new_patients_are_forecast_from_what_was_known_too(told, fit_by_hand):
+    table = forecasts(fit_by_hand(COHORT, draws=4), DAY, Cohort(PATIENTS[1:3]), seed=3)
+    assert table["patient_id"].tolist() == ["B", "C"]
+    assert table.attrs["new"]
+    assert [patient.id for patient in told[1]["cohort"]] == ["B", "C"]
+
+
 def test_figures_are_those_computed_by_hand(told):
     table = told[0]
     found = figures(table, happened(COHORT, DAY), seed=1)
