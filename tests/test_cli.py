@@ -887,6 +887,43 @@ def test_who_cannot_join_a_fit_is_told_and_nothing_written(run, sizes, here, opt
     assert contents(here) == before
 
 
+def test_a_landmark_is_forecast_and_scored(run, sizes, monkeypatch, fit_by_hand):
+    asked = {}
+
+    def joined(fit, cohort, **how):
+        asked.update(how, cohort=cohort)
+        return fit_by_hand(cohort)
+
+    monkeypatch.setattr("pdmodel.newcomers.joined", joined)
+    words = ("predict", run, "--landmark", "20", "--draws", "10", "--seed", "5")
+    result = pdmodel(*words, "-o", "l.csv", "--hide-ids")
+    assert result.exit_code == DONE, result.output
+    assert result.stdout.startswith("Landmark day 20: 3 patients with a scan by then, of whom 0")
+    assert "was learnt from all scans of these 3 patients" in result.stdout
+    assert result.stdout.endswith("Written to l.csv and l_figures.csv.\n")
+    assert (asked["draws"], asked["seed"]) == (10, 5)
+    assert all(patient.last_day <= 20 for patient in asked["cohort"])
+    table = pd.read_csv("l.csv")
+    assert table["patient_id"].tolist() == [1, 2, 3]
+    assert table["p_next"].between(0, 1).all()
+    found = pd.read_csv("l_figures.csv")
+    assert found["forecast"].unique().tolist() == ["model", "arm", "first change", "last value"]
+    Path("l.csv").unlink()
+    assert refused(UNFIT, *words, "-o", "l.csv").startswith("Error: l_figures.csv is there already")
+    new = pdmodel(*words, "-o", "n.csv", "--sizes", sizes, *ATEZOLIZUMAB)
+    assert new.exit_code == DONE, new.output
+    assert "learnt from 3 patients, none of whom is forecast here." in new.stdout
+    assert pd.read_csv("n.csv")["patient_id"].tolist() == ["P01", "P02"]
+
+
+@pytest.mark.parametrize("option", ["--days", "--until", "--patient", "--regimen"])
+def test_what_does_not_go_with_a_landmark_is_told(run, here, option):
+    said = refused(USAGE, "predict", run, "--landmark", "20", option, "84", "-o", "l.csv")
+    assert f"'{option}'" in said
+    assert "it does not go with --landmark" in said
+    assert not Path("l.csv").exists()
+
+
 @pytest.mark.parametrize("command", ["classify", "predict"])
 def test_ids_may_be_hidden(run, command):
     pdmodel(*OF_A_RUN[command], "--draws", "4", "--hide-ids")

@@ -225,7 +225,7 @@ def test_resistance_needs_exposure():
     reasons = label_of(labels, "reason")
     assert reasons["off"].endswith(
         "resting to 0 % on the course to the last scan, to 100 % on a forecast from day 126 to "
-        "day 300 with no dose after day 147."
+        "day 300 with no dose after day 147; no class is expected within 2 years of further scans."
     )
     assert "no dose" not in reasons["on"]
 
@@ -272,7 +272,7 @@ def test_the_reason_is_a_plain_sentence():
     )
     assert reasons["one scan"] == (
         "Scans: no scan after baseline; model: not determinable 100 %; resting on the course to "
-        "the last scan on day 0."
+        "the last scan on day 0; a class is expected after 1 more scan, by day 42."
     )
     later = label_of(classify(FIT, horizon=400), "reason")
     assert later["late"] == reasons["late"]
@@ -294,7 +294,7 @@ def test_the_reason_says_what_is_prior_driven_and_what_is_not_trusted():
     labels = label_of(classify(a_fit(COURSES, PATIENTS[:2], vague)), "reason")
     start = "fit not trusted: 1 of 2000 draws diverged; scans: best change "
     assert all(reason.startswith(start) for reason in labels.values())
-    assert labels["grows"].endswith("hardly learnt from the data, so prior-driven: slope.")
+    assert "; hardly learnt from the data, so prior-driven: slope; a class" in labels["grows"]
     assert "prior-driven" not in labels["shrinks"]
 
 
@@ -320,6 +320,38 @@ def test_agreement_counts_scans_against_model(mixed):
 def test_options_that_cannot_be_used_are_refused(options, message):
     with pytest.raises(OptionError, match=message):
         classify(FIT, **options)
+
+
+def test_scans_until_a_class_is_expected_are_those_computed_by_hand():
+    """Durable needs a scan on day 365 or later, the others one after their progression."""
+    needed = {"shrinks, short": 7, "late, short": 2, "early, short": 1, "one scan": 1}
+    scans = label_of(LABELS, "further_scans")
+    assert scans == {name: needed.get(name, 0) for name in CASES}
+    assert label_of(LABELS, "further_days") == {name: 42 * k for name, k in scans.items()}
+    assert label_of(LABELS, "reason")["late, short"].endswith(
+        "; a class is expected after 2 more scans, by day 210."
+    )
+
+
+def test_later_scans_are_not_taken_to_tell_what_was_scanned_before(mixed):
+    """Half of the draws responded by the last scan, and half did not: that stays open."""
+    fit = a_fit({"p": GROWS}, [a_patient("p", GROWS, 210)], other=EARLY, share=[("p", 0.5)])
+    row = classify(fit, draws=2000).iloc[0]
+    assert row["label"] == "undecided"
+    assert np.isnan([row["further_scans"], row["further_days"]]).all()
+    assert row["reason"].endswith("; no class is expected within 2 years of further scans.")
+    even = classify(mixed, draws=2000).set_index("patient_id").loc["even"]
+    assert even["further_scans"] == 7  # the other half of the draws has no class before
+
+
+def test_what_only_the_forecast_leaves_open_needs_no_scan():
+    lost = (-0.01, 3e-5)  # 5 mm above the smallest, 9 mm, on day 501
+    fit = a_fit({"p": SHRINKS}, [a_patient("p", SHRINKS, 378)], other=lost, share=[("p", 0.5)])
+    row = classify(fit, horizon=700).iloc[0]
+    assert (row["label"], row["further_scans"], row["further_days"]) == ("undecided", 0, 0)
+    assert row["reason"].endswith(
+        "; the scans that were made tell a class, and what is open is the forecast."
+    )
 
 
 def test_other_rules_are_applied_to_both():

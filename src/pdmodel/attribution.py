@@ -18,10 +18,11 @@ import pandas as pd
 from pdmodel.data import Patient
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
+from pdmodel.followup import exposure, visit_days
 from pdmodel.latent import padded
 from pdmodel.likelihood import kinetics_of
 from pdmodel.regimen import Regimen
-from pdmodel.resistance import UNDECIDED, exposure, visit_days
+from pdmodel.resistance import UNDECIDED
 from pdmodel.response import CLASSES, ResistanceClass, Rule, classify_courses, rule_named
 from pdmodel.trajectory import TOGETHER, trajectories
 

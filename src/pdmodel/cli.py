@@ -179,20 +179,29 @@ def classify(
 def predict(
     run: shell.Run, output: shell.Table,
     days: Annotated[str | None, typer.Option(help="Days, as 42,84,126.")] = None,
-    until: shell.Until = None, patient: shell.Patients = None,
+    until: shell.Until = None, landmark: shell.Landmark = None, patient: shell.Patients = None,
     sizes: shell.NewSizes = None, doses: shell.Doses = None, regimen: shell.Instead = None,
     layout: shell.Layout = "long", arm: shell.Arms = None, size_kind: shell.SizeKind = None,
     unit: shell.Units = None, evaluator: shell.Evaluator = None, drug: shell.Drugs = None,
     dv: shell.Observed = None, draws: shell.Draws = 1000, seed: shell.Seed = 1,
     hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Predict sizes of the fit's patients, or of new ones (--sizes)."""
-    wanted = asked.days_listed(days, until)
+    """Predict sizes of the fit's patients, or of new ones (--sizes).
+
+    With --landmark, progression and classes from that day on, beside what happened.
+    """
+    wanted = asked.days_listed(days, until) if landmark is None else []
     how = {"units": unit, "evaluator": evaluator, "drugs": drug, "dv": dv}
     table = predicting.asked_for(sizes, doses, regimen, layout, arm, size_kind, how)
     shell.free(output, (".csv",), overwrite=overwrite)
+    if landmark is not None:
+        predicting.refused_with_landmark(days, until, patient, table)
+        shell.free(predicting.figures_beside(output), (".csv",), overwrite=overwrite)
     fitted = startup.fitted(run)
     options = {"patients": patient or None, "draws": draws, "seed": seed}
+    if landmark is not None and not isinstance(table, str):
+        predicting.landmark_into(output, fitted, landmark, table, options, hide_ids=hide_ids)
+        return
     predicting.predict_into(output, fitted, wanted, table, options, hide_ids=hide_ids)
 
 

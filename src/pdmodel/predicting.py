@@ -1,4 +1,4 @@
-"""The command line's part for predictions: of whom, and of what they were or are to be given."""
+"""The command line's part for predictions: of whom, given what, of which days or a landmark."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from pdmodel.errors import DataError
 from pdmodel.progress import busy
 
 if TYPE_CHECKING:
+    from pdmodel.data import Cohort
     from pdmodel.fit import Fit
 
 LEAST = 4
@@ -70,10 +71,9 @@ def predict_into(
     typer.echo(f"{len(table)} predictions written to {output}.")
 
 
-def _joined(fit: "Fit", new: New, options: Mapping[str, Any]) -> "Fit":
-    """Read new patients and give them a posterior."""
+def _read(fit: "Fit", new: New) -> "Cohort":
+    """Read new patients, and say what was read."""
     from pdmodel import read_cohort
-    from pdmodel.newcomers import joined
 
     cohort = read_cohort(new.sizes, doses=new.doses, **new.how)
     typer.echo("\n".join(cohort.log.lines()))
@@ -82,6 +82,14 @@ def _joined(fit: "Fit", new: New, options: Mapping[str, Any]) -> "Fit":
             f"Nobody in {new.sizes} was given a drug: add --doses TABLE, or --regimen "
             "'atezolizumab 1200 mg q3w', or --regimen none if nobody was treated."
         )
+    return cohort
+
+
+def _joined(fit: "Fit", new: New, options: Mapping[str, Any]) -> "Fit":
+    """Read new patients and give them a posterior."""
+    from pdmodel.newcomers import joined
+
+    cohort = _read(fit, new)
     with busy("Joining"):
         found = joined(fit, cohort, draws=max(options["draws"], LEAST), seed=options["seed"])
     typer.echo(
@@ -89,3 +97,41 @@ def _joined(fit: "Fit", new: New, options: Mapping[str, Any]) -> "Fit":
         f"learnt from {len(fit.cohort)} patients."
     )
     return found
+
+
+def refused_with_landmark(days: str | None, until: float | None, patients: Any, whom: Any) -> None:
+    """Refuse what has no meaning beside a landmark."""
+    instead = whom if isinstance(whom, str) else None
+    told = {"--days": days, "--until": until, "--patient": patients, "--regimen": instead}
+    for option, value in told.items():
+        if value is not None and value != []:
+            raise typer.BadParameter(
+                "it does not go with --landmark, which forecasts all patients by the next scan, 6 "
+                "and 12 months, under what they are given; leave one of them out.",
+                param_hint=f"'{option}'",
+            )
+
+
+def figures_beside(output: Path) -> Path:
+    """Path of the table of figures beside that of the forecasts."""
+    return output.with_name(f"{output.stem}_figures.csv")
+
+
+def landmark_into(
+    output: Path, fit: "Fit", day: float, whom: New | None,
+    options: Mapping[str, Any], *, hide_ids: bool,
+) -> None:  # fmt: skip
+    """Forecast from a landmark into a table, and say how good it was."""
+    from pdmodel.landmark import figures, forecasts, happened, lines
+    from pdmodel.tables import write_table
+
+    cohort = None if whom is None else _read(fit, whom)
+    with busy("Forecasting"):
+        table = forecasts(
+            fit, day, cohort, draws=max(options["draws"], LEAST), seed=options["seed"]
+        )
+        found = figures(table, happened(fit.cohort, day), seed=options["seed"])
+    write_table(table, output, hide_ids=hide_ids)
+    write_table(found, figures_beside(output))
+    typer.echo("\n".join(lines(table, found, len(fit.cohort))))
+    typer.echo(f"Written to {output} and {figures_beside(output)}.")

@@ -1,5 +1,6 @@
 """How each patient resists: the posterior probability of every class, and why, in words."""
 
+from collections.abc import Mapping, Sequence
 from itertools import batched
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from pdmodel.data import Patient
 from pdmodel.diagnose import Diagnosis, diagnose
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
+from pdmodel.followup import OPEN, Needed, decidable, exposure, in_words, visit_days
 from pdmodel.latent import latent, padded
 from pdmodel.residual import SMALLEST_MM
 from pdmodel.response import (
@@ -19,7 +21,6 @@ from pdmodel.response import (
     Rule,
     best_change,
     classify_courses,
-    last_cycle,
     resistance_class,
     rule_named,
 )
@@ -29,11 +30,9 @@ from pdmodel.trajectory import TOGETHER
 PROBABILITIES = tuple(f"p_{label}" for label in CLASSES)
 COLUMNS = (
     "patient_id", "study", "arm", "observed_label", *PROBABILITIES, "label", "confidence", "reason",
+    "further_scans", "further_days",
 )  # fmt: skip
 UNDECIDED = "undecided"
-OPEN = CLASSES.index(ResistanceClass.NOT_DETERMINABLE)
-VISIT_DAYS = 42.0
-"""From the last scan to the first nominal visit, and from each to the next: the usual interval."""
 
 
 def classify(
@@ -77,6 +76,9 @@ def classify(
         probability of `certainty` or more, else "undecided"; ``confidence`` is the largest of the
         probabilities, which sum to 1. ``reason`` begins with "fit not trusted" where
         `pdmodel.diagnose` has something against the fit, or against this patient's draws.
+        ``further_scans`` and ``further_days`` after the last scan are those until a class is
+        expected (`pdmodel.followup.decidable`): 0 where the label is a class, nan where none is
+        expected within two years.
 
     Raises
     ------
@@ -103,7 +105,28 @@ def classify(
         for k, (patient, day) in enumerate(zip(group, visits, strict=True)):
             size = np.exp(courses.log_size[:, k, : len(day)])
             rows.append(_row(patient, day, size, how))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS[:-2]))
+    open_ = table["label"].isin([UNDECIDED, str(CLASSES[OPEN])]).to_numpy()
+    patients = [patient for patient, still in zip(fit.cohort, open_, strict=True) if still]
+    first = 0 if horizon is not None else 1
+    needed = decidable(fit, patients, judged_by, certainty, draws=draws, seed=seed, first=first)
+    return _followed(table, fit.cohort.patients, needed)
+
+
+def _followed(
+    table: pd.DataFrame, patients: Sequence[Patient], needed: Mapping[str, Needed]
+) -> pd.DataFrame:
+    """Say of those without a class how long they have to be followed."""
+    enough = Needed(0.0, 0.0)
+    every = [needed.get(patient.key, enough) for patient in patients]
+    reasons = [
+        f"{reason[:-1]}; {in_words(patient, needed[patient.key])}."
+        if patient.key in needed
+        else reason
+        for reason, patient in zip(table["reason"], patients, strict=True)
+    ]
+    scans, days = zip(*every, strict=True)
+    return table.assign(reason=reasons, further_scans=scans, further_days=days)
 
 
 def agreement(labels: pd.DataFrame) -> pd.DataFrame:
@@ -117,36 +140,6 @@ def agreement(labels: pd.DataFrame) -> pd.DataFrame:
 def write_labels(labels: pd.DataFrame, path: Path | str, *, hide_ids: bool = False) -> Path:
     """Write what `classify` gave as CSV, as `pdmodel.tables.write_table` does."""
     return write_table(labels, path, hide_ids=hide_ids)
-
-
-def visit_days(patient: Patient, horizon: float | None) -> np.ndarray:
-    """Days on which a patient's course is read: scans, then nominal visits up to the horizon."""
-    last = patient.last_day
-    if horizon is None or horizon <= last:
-        return patient.day
-    return np.concatenate(
-        [patient.day, np.arange(last + VISIT_DAYS, horizon, VISIT_DAYS), [horizon]]
-    )
-
-
-def exposure(patient: Patient, until: float) -> tuple[float, float] | None:
-    """Day of the last dose that is not 0 mg, and days until the cycle of the last dose ends.
-
-    The cycle is as long as the schedule says or, from a table, as the patient's doses of the drug
-    usually were apart (nan where there was one); of several drugs that counts which covers longest.
-    None if treatment goes on, or no dose is known.
-    """
-    if any(schedule.doses is None for schedule in patient.schedules):
-        return None
-    planned = {schedule.drug: schedule.interval_day for schedule in patient.schedules}
-    last, end = -np.inf, -np.inf
-    for name, given in patient.treated_until(until).items():
-        day, usual = last_cycle(given.start[given.amount > 0])
-        if np.isfinite(day):
-            last, end = max(last, day), np.fmax(end, day + planned.get(name, usual))
-    if not np.isfinite(last):
-        return None
-    return float(last), float(end - last) if end > last else np.nan
 
 
 class _Judging(NamedTuple):

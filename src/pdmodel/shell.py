@@ -204,6 +204,13 @@ Patients = Annotated[
 Until = Annotated[
     float | None, typer.Option(min=0, max=CENTURY, help="Every week from day 0 to this day.")
 ]
+Landmark = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=CENTURY,
+        help="Forecast progression and classes from what was known by this day, and score them.",
+    ),
+]  # fmt: skip
 LastVisit = Annotated[
     float, typer.Option(min=42, max=CENTURY, help="Day up to which visits go on.")
 ]

@@ -26,7 +26,7 @@ from pdmodel.assess.findings import (
 from pdmodel.assess.lesions import Summed, has_lesions, read_summed
 from pdmodel.data import FORMATS, Patient, ReadingLog, read_cohort
 from pdmodel.data.source import Choices
-from pdmodel.resistance import exposure
+from pdmodel.followup import exposure
 from pdmodel.response import Visits
 
 WITH_FINDINGS = ("long", "laleh2022")
