@@ -12,8 +12,9 @@ from surroundings import heading, part
 
 import pdmodel as pdm
 from pdmodel import attribution
+from pdmodel.followup import visit_days
 from pdmodel.likelihood import evidence, log_likelihood
-from pdmodel.resistance import PROBABILITIES, UNDECIDED, visit_days
+from pdmodel.resistance import PROBABILITIES, UNDECIDED
 from pdmodel.response import CLASSES, RULES, resistance_class, rule_named
 from pdmodel.trajectory import trajectories
 
