@@ -1,6 +1,7 @@
 """What all tests share: float64, strict shapes, a cache of compiled models, and the real cohort."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pdmodel import Cohort, Fit, Model, drug, mechanism, residual
 
@@ -112,3 +115,28 @@ def _by_hand(cohort: Cohort, divergences: int = 0, chains: int = 2, draws: int =
                "draws": draws, "max_depth": 8, "accuracy": "draft"}  # fmt: skip
     manifest = {"options": options, "failed_solves": {"posterior": "0 of 1"}, "seconds": {"fit": 1}}
     return Fit(model, cohort, xr.DataTree.from_dict(groups), manifest)
+
+
+@pytest.fixture(scope="session")
+def outside() -> Callable[[Figure], list[str]]:
+    """Give a function from a figure to its texts that leave the page."""
+    return _outside
+
+
+def _outside(figure: Figure) -> list[str]:
+    """Texts that leave the page, with a point to spare; numbers of the axes aside."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.draw_without_rendering()
+    page, spare = figure.bbox, figure.dpi / 72
+    numbers = {
+        x for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for x in axis.get_ticklabels()
+    }
+    texts = [x for x in figure.findobj(Text) if x not in numbers and x.get_text().strip()]
+    boxes = {x.get_text(): x.get_window_extent() for x in texts}
+    return [
+        name
+        for name, box in boxes.items()
+        if box.x0 < page.x0 - spare or box.x1 > page.x1 + spare
+        or box.y0 < page.y0 - spare or box.y1 > page.y1 + spare
+    ]  # fmt: skip

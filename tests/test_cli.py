@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import pdmodel as pdm
@@ -1021,6 +1022,20 @@ def test_a_plot_without_a_file_goes_into_the_run_and_replaces_the_last(run, here
         assert path.read_bytes().startswith(b"\x89PNG")
         path.write_text("old")
     assert pdm.load(run).cohort.keys == ("P01", "P02", "P03")
+
+
+def test_ids_are_hidden_in_plots_that_name_somebody(run, monkeypatch):
+    asked = []
+
+    def drawn(fit, *, hide_ids=False):
+        asked.append(hide_ids)
+        return Figure()
+
+    monkeypatch.setattr("pdmodel.plot.KINDS", {"waterfall": drawn, "ppc": lambda fit: Figure()})
+    assert pdmodel("plot", run, "waterfall", "--hide-ids").exit_code == DONE
+    assert pdmodel("plot", run, "waterfall", "--overwrite").exit_code == DONE
+    assert asked == [True, False]
+    assert pdmodel("plot", run, "ppc", "--hide-ids").exit_code == DONE
 
 
 @pytest.mark.parametrize(("ending", "begins"), [("svg", b"<?xml"), ("PDF", b"%PDF")])

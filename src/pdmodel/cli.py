@@ -6,7 +6,7 @@ import sys
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -217,7 +217,7 @@ app.command()(attributing.attribute)
 def plot(
     run: shell.Run, kind: shell.Kind, output: shell.Picture = None,
     patient: Annotated[str | None, typer.Option(help="Whom to draw.")] = None,
-    overwrite: shell.Overwrite = False,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
     """Draw a plot, into the folder of the run if no file is named."""
     if output is not None:
@@ -226,11 +226,15 @@ def plot(
     from pdmodel.plot import KINDS
     from pdmodel.run import whole
 
-    if patient and "patient" not in signature(KINDS[kind]).parameters:
+    takes = signature(KINDS[kind]).parameters
+    if patient and "patient" not in takes:
         raise OptionError(f"The plot {kind!r} is of all patients; leave --patient out.")
     fitted = startup.fitted(run)
+    options: dict[str, Any] = {"patient": patient} if patient else {}
+    if "hide_ids" in takes:  # other kinds name nobody
+        options["hide_ids"] = hide_ids
     with busy("Drawing"):
-        figure = KINDS[kind](fitted, **({"patient": patient} if patient else {}))
+        figure = KINDS[kind](fitted, **options)
     path = output or run / "plots" / f"{kind}.png"
     picture = BytesIO()
     figure.savefig(picture, format=path.suffix[1:].lower())

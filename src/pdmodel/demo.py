@@ -171,6 +171,8 @@ def _draw(fitted: Fit, trial: Trial, labels: pd.DataFrame, folder: Path) -> None
         "patient": {"patient": shown},
         "spider": {"labels": labels},
         "waterfall": {"labels": labels},
+        "swimmer": {"labels": labels},
+        "triangle": {"labels": labels},
         "classes": {"labels": labels},
         "arms": {"trial": trial},
     }

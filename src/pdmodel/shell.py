@@ -239,7 +239,23 @@ Concentrations = Annotated[
     typer.Option(help="Concentrations: predicted from covariates, or drawn for each patient."),
 ]
 Kind = Annotated[
-    Literal["patient", "spider", "waterfall", "ppc", "trace", "prior", "classes", "arms"],
+    Literal[
+        "patient",
+        "spider",
+        "waterfall",
+        "swimmer",
+        "km",
+        "ppc",
+        "vpc",
+        "pit",
+        "trace",
+        "prior",
+        "pairs",
+        "khat",
+        "classes",
+        "triangle",
+        "arms",
+    ],
     typer.Argument(metavar="KIND", help="What to draw."),
 ]
 Published = Annotated[Literal["laleh2022"], typer.Argument(metavar="NAME", help="Which sizes.")]

@@ -6,12 +6,19 @@ from matplotlib.figure import Figure
 
 from pdmodel.plot.arms import plot_arms, plot_arms_of_fit
 from pdmodel.plot.classes import plot_classes
+from pdmodel.plot.khat import plot_khat
+from pdmodel.plot.km import plot_km
 from pdmodel.plot.patient import patient_pages, plot_patient
+from pdmodel.plot.pit import plot_pit
 from pdmodel.plot.ppc import plot_ppc
 from pdmodel.plot.prior import plot_prior_posterior
+from pdmodel.plot.ridge import plot_pairs
 from pdmodel.plot.spider import plot_spider
 from pdmodel.plot.style import png
+from pdmodel.plot.swimmer import plot_swimmer
 from pdmodel.plot.trace import plot_trace_rank
+from pdmodel.plot.triangle import plot_triangle
+from pdmodel.plot.vpc import plot_vpc
 from pdmodel.plot.waterfall import plot_waterfall
 
 __all__ = [
@@ -21,11 +28,18 @@ __all__ = [
     "plot_arms",
     "plot_arms_of_fit",
     "plot_classes",
+    "plot_khat",
+    "plot_km",
+    "plot_pairs",
     "plot_patient",
+    "plot_pit",
     "plot_ppc",
     "plot_prior_posterior",
     "plot_spider",
+    "plot_swimmer",
     "plot_trace_rank",
+    "plot_triangle",
+    "plot_vpc",
     "plot_waterfall",
     "png",
 ]
@@ -34,10 +48,17 @@ KINDS: Mapping[str, Callable[..., Figure]] = {
     "patient": plot_patient,
     "spider": plot_spider,
     "waterfall": plot_waterfall,
+    "swimmer": plot_swimmer,
+    "km": plot_km,
     "ppc": plot_ppc,
+    "vpc": plot_vpc,
+    "pit": plot_pit,
     "trace": plot_trace_rank,
     "prior": plot_prior_posterior,
+    "pairs": plot_pairs,
+    "khat": plot_khat,
     "classes": plot_classes,
+    "triangle": plot_triangle,
     "arms": plot_arms_of_fit,
 }
 """Plots by the word that asks for them on the command line; each takes a fit, and options."""

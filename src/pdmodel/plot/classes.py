@@ -20,7 +20,11 @@ CERTAIN = 0.8
 
 
 def plot_classes(
-    fit: Fit, *, labels: pd.DataFrame | None = None, page_number: int | None = None
+    fit: Fit,
+    *,
+    labels: pd.DataFrame | None = None,
+    page_number: int | None = None,
+    hide_ids: bool = False,
 ) -> Figure:
     """Draw the probability of each class for every patient, as stacked bars.
 
@@ -32,6 +36,8 @@ def plot_classes(
     page_number : int, optional
         From 1: the patients of that page, 60 on each, by name. By default all: by name if they
         fit on one page, else without names.
+    hide_ids : bool
+        Write 1, 2, ... for the patients, in the order of the labels.
 
     Returns
     -------
@@ -42,7 +48,8 @@ def plot_classes(
     OptionError
         If there is no such page.
     """
-    table = in_order(classify(fit) if labels is None else labels)
+    table = classify(fit) if labels is None else labels
+    table = in_order(table.assign(name=_names(table, hide_ids=hide_ids)))
     pages = -(-len(table) // PER_PAGE)
     if page_number is not None and not 1 <= page_number <= pages:
         raise OptionError(f"page_number is {page_number}; there are pages 1 to {pages}.")
@@ -51,6 +58,14 @@ def plot_classes(
     first = PER_PAGE * ((page_number or 1) - 1)
     where = f", page {page_number} of {pages}" if pages > 1 else ""
     return _by_name(table.iloc[first : first + PER_PAGE].reset_index(drop=True), len(table), where)
+
+
+def _names(labels: pd.DataFrame, *, hide_ids: bool) -> pd.Series:
+    """Names to draw: ids, with the study where one id occurs in two; or numbers."""
+    if hide_ids:
+        return pd.Series(np.arange(1, len(labels) + 1), labels.index).astype(str)
+    once = labels["patient_id"].is_unique
+    return labels["patient_id"] if once else labels["study"] + "/" + labels["patient_id"]
 
 
 def in_order(labels: pd.DataFrame) -> pd.DataFrame:
@@ -90,10 +105,8 @@ def _by_name(table: pd.DataFrame, total: int, where: str) -> Figure:
     figure = page(0.155 * len(table) + 1.7)
     ax = figure.subplots()
     _stacked(ax, table)
-    once = table["patient_id"].is_unique
-    names = table["patient_id"] if once else table["study"] + "/" + table["patient_id"]
     dress(ax, title=f"Probability of each class, {total} patients{where}", x="Probability")
-    ax.set_yticks(range(len(table)), [plain(name) for name in names])
+    ax.set_yticks(range(len(table)), [plain(name) for name in table["name"]])
     for text in ax.get_yticklabels():
         text.set_fontsize(SMALL - 1)
     right = {"xycoords": ("axes fraction", "data"), "fontsize": SMALL - 1, "color": INK}

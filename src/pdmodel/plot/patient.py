@@ -38,8 +38,7 @@ from pdmodel.plot.style import (
 from pdmodel.predict import latent_courses, predict
 from pdmodel.response import RULES, Rule, baseline_index
 
-AHEAD_DAYS = 84.0
-"""How far courses are drawn beyond the last scan: two visits."""
+AHEAD_DAYS = 84.0  # courses are drawn two visits beyond the last scan
 LEGEND: dict[str, Any] = {
     "fontsize": SMALL, "loc": "upper right", "framealpha": 0.9, "edgecolor": "none",
 }  # fmt: skip
@@ -66,6 +65,7 @@ def plot_patient(
     rule: str = "sitc2020",
     draws: int = 400,
     seed: int = 0,
+    hide_ids: bool = False,
 ) -> Figure:
     """Draw one patient: scans, course and forecast; effector and exhausted cells; blockade.
 
@@ -78,15 +78,17 @@ def plot_patient(
         Last day drawn; by default 84 days after the last scan.
     rule : str
         Rule of `pdmodel.response.RULES` for the lines of response and progression.
-    draws, seed : int
-        Draws of the posterior, and seed of the band of a new measurement.
+    draws, seed, hide_ids : int, int, bool
+        Draws; seed of the band of a new measurement; write the patient's number, not the id.
 
     Returns
     -------
     Figure
     """
     name = fit.cohort.keys[0] if patient is None else fit.cohort[patient].key
-    return next(patient_pages(fit, [name], until=until, rule=rule, draws=draws, seed=seed))
+    return next(patient_pages(
+        fit, [name], until=until, rule=rule, draws=draws, seed=seed, hide_ids=hide_ids
+    ))  # fmt: skip
 
 
 def patient_pages(
@@ -98,6 +100,7 @@ def patient_pages(
     draws: int = 400,
     seed: int = 0,
     small: bool = False,
+    hide_ids: bool = False,
 ) -> Iterator[Figure]:
     """Draw several patients, solving the courses of all at once.
 
@@ -114,7 +117,7 @@ def patient_pages(
     ends = {p.key: p.last_day + AHEAD_DAYS if until is None else until for p in chosen}
     sparse = np.unique([*days[::EVERY], *(p.start_day for p in chosen), *ends.values()])
     scans = predict(fit, sparse, patients=keys, draws=10 * draws, seed=seed)
-    names = names_of(fit.cohort)
+    names = names_of(fit.cohort, hide_ids=hide_ids)
     for p in chosen:
         mine = scans.loc[(scans["patient_id"] == p.id) & (scans["study"] == p.study)]
         end = ends[p.key]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
 from matplotlib.artist import Artist
@@ -26,7 +27,8 @@ WIDTH = 7.4
 SMALL, TEXT, HEAD = 7.5, 8.5, 10.0
 """Sizes of text, in points."""
 PRINT_DPI, REPORT_DPI, COLOURS = 200, 150, 256
-LONGEST_NAME = 34
+LONGEST_NAME, NOTE_WIDTH = 34, 112
+"""Characters of a name, and of a line of notes."""
 SIZE_AXIS: Mapping[SizeKind, str] = {
     "sld": "Sum of longest diameters (mm)",
     "lesion": "Longest diameter of one lesion (mm)",
@@ -97,8 +99,13 @@ def plain(text: object, longest: int = LONGEST_NAME) -> str:
     return shown.replace("$", r"\$")
 
 
-def names_of(cohort: Cohort) -> dict[str, str]:
-    """Names to draw, by key: ids, with the study where one id occurs in two."""
+def names_of(cohort: Cohort, *, hide_ids: bool = False) -> dict[str, str]:
+    """Names to draw, by key: ids, with the study where one id occurs in two.
+
+    Hidden ids are 1, 2, ... in the order of the keys, as in tables that hide them.
+    """
+    if hide_ids:
+        return {key: str(number) for number, key in enumerate(cohort.keys, start=1)}
     ids = [patient.id for patient in cohort]
     once = len(set(ids)) == len(ids)
     return {patient.key: plain(patient.id if once else patient.key) for patient in cohort}
@@ -173,6 +180,11 @@ def key_below(
         handler_map={tuple: HandlerTuple(ndivide=None)}, title="\n".join(notes) or None,
         title_fontsize=SMALL, alignment="left",
     )  # fmt: skip
+
+
+def paragraph(text: str) -> list[str]:
+    """Break a note into lines that fit on a page of the usual width."""
+    return wrap(text, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def patch(look: Look, name: str = "") -> Patch:

@@ -37,7 +37,7 @@ NOTES = (
 )
 
 
-def plot_trace_rank(fit: Fit, *, patient: str | None = None) -> Figure:
+def plot_trace_rank(fit: Fit, *, patient: str | None = None, hide_ids: bool = False) -> Figure:
     """Draw every draw of each quantity by chain, and how the chains' ranks are spread.
 
     Parameters
@@ -46,13 +46,15 @@ def plot_trace_rank(fit: Fit, *, patient: str | None = None) -> Figure:
     patient : str, optional
         Key, or id where unique, to see this patient's parameters. By default those of the
         population or, for patients fitted alone, of the patient with the worst R-hat.
+    hide_ids : bool
+        Write the number of the patient in place of the id.
 
     Returns
     -------
     Figure
     """
     diagnosis = diagnose(fit)
-    whose, quantities, table = _chosen(fit, diagnosis, patient)
+    whose, quantities, table = _chosen(fit, diagnosis, patient, hide_ids=hide_ids)
     figure = page(1.15 * len(quantities) + 1.2)
     axes = figure.subplots(len(quantities), 2, width_ratios=[2.2, 1.0], squeeze=False)
     for (left, right), q in zip(axes, quantities, strict=True):
@@ -86,7 +88,7 @@ def rank_shares(draws: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 def _chosen(
-    fit: Fit, diagnosis: Diagnosis, patient: str | None
+    fit: Fit, diagnosis: Diagnosis, patient: str | None, *, hide_ids: bool
 ) -> tuple[str, list[Quantity], pd.DataFrame]:
     if patient is None and fit.pooling == "partial":
         table = diagnosis.population.set_index("parameter")
@@ -98,7 +100,7 @@ def _chosen(
     else:
         key, why = fit.cohort[patient].key, ""
     table = rows[rows["patient"] == key].set_index("parameter")
-    return f"Patient {names_of(fit.cohort)[key]}{why}", own(fit, key), table
+    return f"Patient {names_of(fit.cohort, hide_ids=hide_ids)[key]}{why}", own(fit, key), table
 
 
 def _trace(ax: Axes, q: Quantity) -> None:

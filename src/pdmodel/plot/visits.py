@@ -15,6 +15,8 @@ EDGES = (0.0, 63.0, 105.0, 147.0, 210.0, 294.0, 420.0)
 where scans are six weeks apart."""
 QUANTILES = (0.1, 0.5, 0.9)
 BAND = (0.05, 0.5, 0.95)
+COLUMNS = ("scans", "statistic", "observed", "low", "middle", "high")
+APART_DAYS, BINS, LEAST_SCANS = 14.0, 4, 15
 FEW = 5
 """Of fewer scans at a visit only the median is compared."""
 
@@ -35,10 +37,7 @@ def by_visit(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
         ``statistic`` ("q10", "q50", "q90" in mm, of few scans "q50" only; or "too_small", a
         share), ``observed``, and ``low, middle, high``: 5, 50 and 95 % of the replicates.
     """
-    seen = fit.tree["observed_data"].to_dataset()
-    day = seen["obs_day"].to_numpy()
-    size, censored = seen["size_mm"].to_numpy(), seen["censored"].to_numpy()
-    observed = np.maximum(np.where(censored, SMALLEST_MM, size), SMALLEST_MM)
+    day, observed = _observed(fit)
     drawn = _solved(replicates)
     rows = []
     place = np.searchsorted(EDGES, day, side="left")
@@ -48,8 +47,53 @@ def by_visit(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
             (_name(int(k)), int(here.sum()), *row)
             for row in _compared(observed[here], drawn[:, here])
         ]
-    columns = ["visit", "scans", "statistic", "observed", "low", "middle", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["visit", *COLUMNS])
+
+
+def by_bins(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
+    """Compare observed scans with replicated ones in bins of time, as `time_edges` parts them.
+
+    Parameters
+    ----------
+    fit : Fit
+    replicates : Dataset
+        As `pdmodel.predict.replicated` gives it.
+
+    Returns
+    -------
+    DataFrame
+        As `by_visit`, with columns ``first, last, day`` (days of the first, last and middle scan of
+        the bin) in place of ``visit``.
+    """
+    day, observed = _observed(fit)
+    place = np.searchsorted(time_edges(day), day, side="left")
+    drawn = _solved(replicates)
+    rows = []
+    for k in np.unique(place):
+        here = place == k
+        span = (float(f(day[here])) for f in (np.min, np.max, np.median))
+        where = (*span, int(here.sum()))
+        rows += [(*where, *row) for row in _compared(observed[here], drawn[:, here])]
+    return pd.DataFrame(rows, columns=["first", "last", "day", *COLUMNS])
+
+
+def time_edges(day: np.ndarray) -> np.ndarray:
+    """Days that part scans (scans,) into bins, each the last of its bin.
+
+    Baseline is one bin, up to day 0. Later, a bin ends where no scan was made for `APART_DAYS`; or
+    where such gaps are fewer than `BINS`, since visits run into each other, at quantiles. A bin
+    that would hold less than `LEAST_SCANS` scans goes on.
+    """
+    later = np.sort(day[day > 0])
+    ends = later[:-1][np.diff(later) > APART_DAYS]
+    if len(ends) < BINS:
+        ends = np.quantile(later, np.arange(1, BINS) / BINS) if len(later) else later
+    kept = [0.0]
+    for end in ends:
+        here = int(np.sum((later > kept[-1]) & (later <= end)))
+        if min(here, int(np.sum(later > end))) >= LEAST_SCANS:
+            kept.append(float(end))
+    return np.array(kept)
 
 
 def coverage(fit: Fit, replicates: xr.Dataset) -> dict[float, float]:
@@ -57,16 +101,20 @@ def coverage(fit: Fit, replicates: xr.Dataset) -> dict[float, float]:
 
     Where the interval ends below 5 mm, a scan that was too small counts as inside.
     """
-    seen = fit.tree["observed_data"].to_dataset()
-    observed = np.maximum(
-        np.where(seen["censored"], SMALLEST_MM, seen["size_mm"].to_numpy()), SMALLEST_MM
-    )
+    observed = _observed(fit)[1]
     drawn = _solved(replicates)
     found = {}
     for level in (0.5, 0.9):
         low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
         found[level] = float(np.mean((observed >= low) & (observed <= high)))
     return found
+
+
+def _observed(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Days and sizes in mm (scans,) of the scans that were fitted, at least 5 mm."""
+    seen = fit.tree["observed_data"].to_dataset()
+    size = np.where(seen["censored"], SMALLEST_MM, seen["size_mm"].to_numpy())
+    return seen["obs_day"].to_numpy(), np.maximum(size, SMALLEST_MM)
 
 
 def _solved(replicates: xr.Dataset) -> np.ndarray:

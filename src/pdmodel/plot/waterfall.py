@@ -31,7 +31,11 @@ HATCHED = 120
 
 
 def plot_waterfall(
-    fit: Fit, *, labels: pd.DataFrame | None = None, rule: str = "sitc2020"
+    fit: Fit,
+    *,
+    labels: pd.DataFrame | None = None,
+    rule: str = "sitc2020",
+    hide_ids: bool = False,
 ) -> Figure:
     """Draw the best change from baseline of every patient, sorted.
 
@@ -42,6 +46,8 @@ def plot_waterfall(
         What `classify` gave, to mark bars by it; by their best response otherwise.
     rule : str
         Rule of `pdmodel.response.RULES` for best responses.
+    hide_ids : bool
+        Write 1, 2, ... for the patients.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def plot_waterfall(
     ax.grid(visible=False, axis="x")
     if many:
         _rows(axes[1, 0], keys, groups)
-    names = names_of(fit.cohort)
+    names = names_of(fit.cohort, hide_ids=hide_ids)
     _named(axes[-1, 0], [names[key] for key in keys])
     notes = [f"Bars: {groups.by}. {DASHED}"]
     key_below(figure, _handles(table, groups, many=many), 3, notes)
