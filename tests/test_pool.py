@@ -106,6 +106,15 @@ def test_an_emulator_follows_what_no_quadratic_can(learnt):
     assert (quadratic - bent(x)).std() > 5 * off.std()
 
 
+def test_positions_that_are_all_but_the_same_do_not_stop_an_emulator(broadcasting):
+    around = Proposal(MEAN, COVARIANCE)
+    x = np.tile(around.draw(np.random.default_rng(3), 30), (8, 1))
+    x += 1e-9 * np.random.default_rng(4).normal(size=x.shape)
+    it = emulator(x, NORMAL.logpdf(x), around)
+    off = WARM * it.log_density(x) - NORMAL.logpdf(x)
+    assert np.ptp(off) < 0.1
+
+
 def test_an_emulator_falls_off_where_nothing_was_weighed(learnt):
     far = np.array([[60.0, 0.0, 1.0], [0.0, -40.0, 1.0], [0.0, 0.0, 150.0]])
     assert np.all(learnt.log_density(far) < learnt.log_density(np.zeros((1, 3))) - 100)

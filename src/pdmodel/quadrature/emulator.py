@@ -29,7 +29,9 @@ VAGUE = 1e4
 """Prior variance of the coefficients of the quadratic."""
 SHORT, NOISE = 5.0, 0.1
 """First guesses of the length and of the noise, in whitened coordinates and nats."""
-LEARNT = 512
+LEAST_NOISE = 0.01
+"""Nats; with less, kernels cannot be factored in double precision."""
+LEARNT = 256
 """Positions from which scale, length and noise are estimated, at most."""
 STIFF = 2.0
 """How the emulator falls off where nothing was weighed: nats per squared whitened distance."""
@@ -104,7 +106,7 @@ def emulator(x: np.ndarray, log_posterior: np.ndarray, around: Proposal) -> Emul
     y = (known[use] - known.max()) / WARM
     some = np.random.default_rng(len(u)).permutation(len(u))[:LEARNT]
     scale, length, noise = _learnt(u[some], y[some])
-    coefficient = cho_solve(_factor(u, scale, length, noise), y)
+    coefficient = cho_solve(_factor_safely(u, scale, length, noise), y)
     distance = np.sqrt(np.sum(u**2, axis=1))
     return Emulator(
         around.mean,
@@ -127,6 +129,17 @@ def _factor(u: np.ndarray, scale: float, length: float, noise: float) -> tuple[n
     return cho_factor(kernel, lower=True)
 
 
+def _factor_safely(u: np.ndarray, scale: float, length: float, noise: float) -> tuple[Any, Any]:
+    """Factor with as much noise as rounding needs."""
+    noise = max(noise, LEAST_NOISE)
+    while noise < scale:
+        try:
+            return _factor(u, scale, length, noise)
+        except np.linalg.LinAlgError:
+            noise *= 2.0
+    return _factor(u, scale, length, noise)
+
+
 def _learnt(u: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Scale, length and noise of the largest marginal likelihood."""
 
@@ -138,7 +151,7 @@ def _learnt(u: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
         return float(0.5 * y @ cho_solve(factor, y) + np.sum(np.log(np.diag(factor[0]))))
 
     first = np.log([2.0 * SHORT, SHORT, NOISE])
-    found = minimize(cost, first, method="Nelder-Mead", options={"maxfev": 80, "xatol": 0.02})
+    found = minimize(cost, first, method="Nelder-Mead", options={"maxfev": 60, "xatol": 0.02})
     scale, length, noise = np.exp(found.x)
     return float(scale), float(length), float(noise)
 
