@@ -31,7 +31,7 @@ SHORT, NOISE = 5.0, 0.1
 """First guesses of the length and of the noise, in whitened coordinates and nats."""
 LEAST_NOISE = 0.01
 """Nats; with less, kernels cannot be factored in double precision."""
-LEARNT = 256
+LEARNT = 512
 """Positions from which scale, length and noise are estimated, at most."""
 STIFF = 2.0
 """How the emulator falls off where nothing was weighed: nats per squared whitened distance."""
@@ -151,7 +151,7 @@ def _learnt(u: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
         return float(0.5 * y @ cho_solve(factor, y) + np.sum(np.log(np.diag(factor[0]))))
 
     first = np.log([2.0 * SHORT, SHORT, NOISE])
-    found = minimize(cost, first, method="Nelder-Mead", options={"maxfev": 60, "xatol": 0.02})
+    found = minimize(cost, first, method="Nelder-Mead", options={"maxfev": 80, "xatol": 0.02})
     scale, length, noise = np.exp(found.x)
     return float(scale), float(length), float(noise)
 
