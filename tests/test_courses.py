@@ -52,7 +52,7 @@ def posed(model, sd=0.3, seed=1):
     return of, it, nodes, Summit(jnp.zeros(len(of)), sd**2 * np.eye(len(of)), None, 1, True)
 
 
-@pytest.mark.parametrize("names", [(), ("growth",)])
+@pytest.mark.parametrize("names", [(), pytest.param(("growth",), marks=pytest.mark.slow)])
 def test_weights_from_polynomials_are_those_from_solved_courses(names):
     of, it, nodes, summit = posed(with_shared(*names))
     assert len(shared_by_courses(of)) == 1 + len(names)  # waning is shared by itself

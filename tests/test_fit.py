@@ -133,7 +133,8 @@ def test_a_fit_that_was_stopped_goes_on_to_the_bit(fitted, fewer_nodes, cohort, 
     assert fit.manifest["memory"]["at_once_bytes"] > 1e8
 
 
-@pytest.mark.parametrize("method", [pytest.param("nuts", marks=pytest.mark.slow), "quick"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["nuts", "quick"])
 def test_a_fit_over_nodes_that_was_stopped_goes_on_to_the_bit(
     broadcasting, fewer_nodes, cohort, tmp_path, method
 ):
@@ -185,6 +186,7 @@ def test_a_fit_without_stored_likelihoods_says_nothing_of_them(fitted):
     assert against_integration(replace(fit, tree=tree)) == ((), ())
 
 
+@pytest.mark.slow
 def test_patients_alone_do_not_depend_on_who_else_is_there(cohort):
     short = {"seed": 3, "chains": 1, "warmup": 30, "draws": 10, "pooling": "none"}
     both = pdm.fit(MODEL, cohort.subset(cohort.keys[:2]), **short)
