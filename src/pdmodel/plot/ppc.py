@@ -12,6 +12,7 @@ from pdmodel.fit import Fit
 from pdmodel.plot.style import (
     BLUE,
     INK,
+    ROUND_MM,
     SIZE_AXIS,
     SKY,
     SMALL,
@@ -64,7 +65,7 @@ def plot_ppc(
     low = float(np.nanmin(sizes[["observed", "low"]].to_numpy()))
     high = float(np.nanmax(sizes[["observed", "high"]].to_numpy()))
     upper.set_ylim(0.85 * low, 1.15 * high)
-    shown = [x for x in (2, 5, 10, 20, 50, 100, 200, 500, 1000) if 0.85 * low <= x <= 1.15 * high]
+    shown = [x for x in ROUND_MM if 0.85 * low <= x <= 1.15 * high]
     upper.set_yticks(shown, [str(x) for x in shown])
     upper.set_yticks([], minor=True)
     dress(upper, y=SIZE_AXIS[fit.cohort.size_kind])

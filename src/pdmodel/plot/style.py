@@ -29,6 +29,8 @@ SMALL, TEXT, HEAD = 7.5, 8.5, 10.0
 PRINT_DPI, REPORT_DPI, COLOURS = 200, 150, 256
 LONGEST_NAME, NOTE_WIDTH = 34, 112
 """Characters of a name, and of a line of notes."""
+ROUND_MM = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Sizes that are written on logarithmic axes."""
 SIZE_AXIS: Mapping[SizeKind, str] = {
     "sld": "Sum of longest diameters (mm)",
     "lesion": "Longest diameter of one lesion (mm)",

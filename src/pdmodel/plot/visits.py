@@ -3,6 +3,8 @@
 Sizes below 5 mm are recorded as "too small" only, so both sides count as 5 mm there.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -37,16 +39,8 @@ def by_visit(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
         ``statistic`` ("q10", "q50", "q90" in mm, of few scans "q50" only; or "too_small", a
         share), ``observed``, and ``low, middle, high``: 5, 50 and 95 % of the replicates.
     """
-    day, observed = _observed(fit)
-    drawn = _solved(replicates)
-    rows = []
-    place = np.searchsorted(EDGES, day, side="left")
-    for k in np.unique(place):
-        here = place == k
-        rows += [
-            (_name(int(k)), int(here.sum()), *row)
-            for row in _compared(observed[here], drawn[:, here])
-        ]
+    parts = _parted(fit, replicates, np.array(EDGES))
+    rows = [(_name(k), *row) for k, _, several in parts for row in several]
     return pd.DataFrame(rows, columns=["visit", *COLUMNS])
 
 
@@ -65,16 +59,26 @@ def by_bins(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
         As `by_visit`, with columns ``first, last, day`` (days of the first, last and middle scan of
         the bin) in place of ``visit``.
     """
+    parts = _parted(fit, replicates, time_edges(_observed(fit)[0]))
+    spans = [
+        (tuple(float(f(day)) for f in (np.min, np.max, np.median)), several)
+        for _, day, several in parts
+    ]
+    rows = [(*span, *row) for span, several in spans for row in several]
+    return pd.DataFrame(rows, columns=["first", "last", "day", *COLUMNS])
+
+
+def _parted(
+    fit: Fit, replicates: xr.Dataset, edges: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, list[tuple]]]:
+    """Compare scans part by part: its number, the days of its scans, and rows of `COLUMNS`."""
     day, observed = _observed(fit)
-    place = np.searchsorted(time_edges(day), day, side="left")
     drawn = _solved(replicates)
-    rows = []
+    place = np.searchsorted(edges, day, side="left")
     for k in np.unique(place):
         here = place == k
-        span = (float(f(day[here])) for f in (np.min, np.max, np.median))
-        where = (*span, int(here.sum()))
-        rows += [(*where, *row) for row in _compared(observed[here], drawn[:, here])]
-    return pd.DataFrame(rows, columns=["first", "last", "day", *COLUMNS])
+        compared = _compared(observed[here], drawn[:, here])
+        yield int(k), day[here], [(int(here.sum()), *row) for row in compared]
 
 
 def time_edges(day: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from pdmodel.plot.style import (
     GREY,
     INK,
     ORANGE,
+    ROUND_MM,
     SIZE_AXIS,
     SKY,
     SMALL,
@@ -38,7 +39,6 @@ NOTES = paragraph(
 )
 NARROWEST_DAYS = 18.0
 """Of a band, so that one is seen where all scans were made on one day."""
-ROUND_MM = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def plot_vpc(
