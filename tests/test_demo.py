@@ -68,6 +68,16 @@ def test_the_whole_way_is_gone_told_and_written(tmp_path, asked):
     assert asked["cohort"].simulated
 
 
+def test_a_plot_that_the_fit_does_not_allow_is_left_out_and_told(tmp_path, asked, monkeypatch):
+    kinds = {"khat": plot.plot_khat, "spider": plot.plot_spider}
+    monkeypatch.setattr(plot, "KINDS", kinds)
+    told = []
+    folder = run(tmp_path, effort=SMALL, report=told.append)
+    assert names(folder / "plots") == {"spider.png"}
+    (line,) = [line for line in told if "left out" in line and "khat" in line]
+    assert "has no likelihood with patients integrated out" in line
+
+
 def test_it_is_told_what_was_done_how_long_it_took_and_that_all_is_made_up(tmp_path, asked):
     told = []
     run(tmp_path, effort=SMALL, report=told.append)

@@ -42,7 +42,7 @@ WRITTEN = {
     FORECAST: "the same, with courses forecast to day 730",
     PREDICTIONS: "sizes predicted every six weeks",
     TRIAL: "a simulated trial of " + " against ".join(ARMS),
-    PLOTS: "every kind of plot",
+    PLOTS: "every kind of plot that the fit allows",
     REPORT: "all of it on one page: open it in a browser",
 }
 """What is written into the folder."""
@@ -111,7 +111,7 @@ def run(
         trial = simulate(fitted, ARMS, n=effort.virtual, seed=seed)
         write(trial, folder / TRIAL)
     with step("Drawing"):
-        _draw(fitted, trial, labels, folder / PLOTS)
+        _draw(fitted, trial, labels, folder / PLOTS, report)
     with step("Writing the report"):
         write_report(fitted, folder / REPORT, trial=trial, labels=labels)
     _compare("by the course up to the last scan", labels, report)
@@ -163,8 +163,13 @@ def _fitted(cohort: Cohort, effort: Effort, seed: int, progress: Callable) -> Fi
     )  # fmt: skip
 
 
-def _draw(fitted: Fit, trial: Trial, labels: pd.DataFrame, folder: Path) -> None:
-    """Draw every kind; the patient's page is of the one most surely with acquired resistance."""
+def _draw(
+    fitted: Fit, trial: Trial, labels: pd.DataFrame, folder: Path, report: Callable[[str], None]
+) -> None:
+    """Draw every kind that the fit allows, and say which it does not.
+
+    The patient's page is of the one most surely with acquired resistance.
+    """
     folder.mkdir(exist_ok=True)
     shown = labels["patient_id"].iloc[int(labels["p_acquired"].argmax())]
     options = {
@@ -177,7 +182,12 @@ def _draw(fitted: Fit, trial: Trial, labels: pd.DataFrame, folder: Path) -> None
         "arms": {"trial": trial},
     }
     for kind, drawn in plot.KINDS.items():
-        whole(folder / f"{kind}.png", plot.png(drawn(fitted, **options.get(kind, {}))))
+        try:
+            figure = drawn(fitted, **options.get(kind, {}))
+        except RunError as problem:
+            report(f"  {kind} is left out: {problem}")
+            continue
+        whole(folder / f"{kind}.png", plot.png(figure))
 
 
 def _compare(how: str, labels: pd.DataFrame, report: Callable[[str], None]) -> None:

@@ -20,13 +20,13 @@ def left_out(fit: Fit, name: str = "the fit") -> LeftOut:
     Raises
     ------
     RunError
-        If the fit has no integrated likelihood.
+        If the fit keeps no integrated likelihood.
     """
     if GROUP not in fit.tree or SCANS not in fit.tree[GROUP]:
         raise RunError(
-            f"{name} has no likelihood with patients integrated out (group {GROUP!r}): it was made "
-            "with --pooling none or --method nuts-joint, or by an earlier version. Fit it again "
-            "with --method nuts or quick."
+            f"{name} has no likelihood with patients integrated out (group {GROUP!r}): that is kept "
+            "where patients are integrated out over nodes, by --method quick for any model and by "
+            "--method nuts for those with a walk, correlations or covariates. Fit it again so."
         )
     found = fit.tree[GROUP][SCANS].transpose("chain", "draw", "patient").to_numpy()
     return leave_one_out(found.reshape(-1, found.shape[2]), efficiencies(found))

@@ -35,7 +35,7 @@ def plot_khat(fit: Fit, *, hide_ids: bool = False) -> Figure:
     Parameters
     ----------
     fit : Fit
-        With the likelihood of each patient integrated out (``--method nuts`` or ``quick``).
+        Over nodes (``--method quick``; ``nuts`` for a walk, correlations or covariates).
     hide_ids : bool
         Write 1, 2, ... for the patients.
 
