@@ -24,9 +24,9 @@ def left_out(fit: Fit, name: str = "the fit") -> LeftOut:
     """
     if GROUP not in fit.tree or SCANS not in fit.tree[GROUP]:
         raise RunError(
-            f"{name} has no likelihood with patients integrated out (group {GROUP!r}): that is kept "
-            "where patients are integrated out over nodes, by --method quick for any model and by "
-            "--method nuts for those with a walk, correlations or covariates. Fit it again so."
+            f"{name} has no likelihood with patients integrated out (group {GROUP!r}): that is "
+            "kept by fits over nodes, of --method quick for any model, and of --method nuts for a "
+            "walk, correlations or covariates. Fit it again so."
         )
     found = fit.tree[GROUP][SCANS].transpose("chain", "draw", "patient").to_numpy()
     return leave_one_out(found.reshape(-1, found.shape[2]), efficiencies(found))
