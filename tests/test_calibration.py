@@ -69,7 +69,7 @@ def test_net_benefit_weighs_false_alarms_by_the_odds_of_the_threshold():
 
 def test_reliability_counts_what_happened_with_wilsons_interval():
     found = reliability(P, YES, bins=2)
-    assert found.patients.tolist() == [2, 2]
+    assert found.cases.tolist() == [2, 2]
     np.testing.assert_allclose(found.forecast, [0.25, 0.75])
     np.testing.assert_allclose(found.observed, [0.5, 0.5])
     z, n = stats.norm.ppf(0.975), 2
@@ -78,7 +78,7 @@ def test_reliability_counts_what_happened_with_wilsons_interval():
     np.testing.assert_allclose(found.high, 0.5 + half)
     assert calibration_error(P, YES, bins=2) == pytest.approx(0.25)
     edge = reliability([1.0, 0.0, 0.2], [1, 0, 0])
-    assert edge.patients.tolist() == [1, 1, 1]  # 1 is in the last bin; empty bins are left out
+    assert edge.cases.tolist() == [1, 1, 1]  # 1 is in the last bin; empty bins are left out
     assert calibration_error([1.0, 0.0], [1, 0]) == 0
 
 

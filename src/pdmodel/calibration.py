@@ -21,7 +21,8 @@ BINS = 5
 class Reliability(NamedTuple):
     """What happened where about the same was forecast; each of shape (bins,), no bin empty."""
 
-    patients: np.ndarray
+    cases: np.ndarray
+    """How many."""
     forecast: np.ndarray
     """Mean probability."""
     observed: np.ndarray
@@ -138,7 +139,7 @@ def calibration_error(p: ArrayLike, yes: ArrayLike, bins: int = BINS) -> float:
     Chance alone makes it larger than 0, the more so the fewer patients there are.
     """
     found = reliability(p, yes, bins)
-    return float(np.average(np.abs(found.forecast - found.observed), weights=found.patients))
+    return float(np.average(np.abs(found.forecast - found.observed), weights=found.cases))
 
 
 def _checked(p: ArrayLike, yes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -113,7 +113,7 @@ def reliability_of(table: pd.DataFrame, name: str, bins: int = calibration.BINS)
     if not seen.any():
         return pd.DataFrame(columns=list(calibration.Reliability._fields))
     found = calibration.reliability(outcome.p[seen], outcome.yes[seen], bins)
-    return pd.DataFrame(found._asdict())
+    return pd.DataFrame(found._asdict()).rename(columns={"cases": "patients"})
 
 
 def _outcomes(table: pd.DataFrame) -> Iterator[Outcome]:
