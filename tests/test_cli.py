@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import pdmodel as pdm
-from pdmodel import cli, shell
+from pdmodel import cli, shell, showing
 from pdmodel.data import FORMATS, SIZE_KINDS
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError
@@ -179,7 +179,7 @@ def test_choices_are_those_that_there_are():
     assert choices(shell.Layout) == set(FORMATS)
     assert choices(shell.SizeKind) - {type(None)} == set(SIZE_KINDS)
     assert choices(shell.Rule) == set(RULES)
-    assert choices(shell.Kind) == set(KINDS)
+    assert choices(showing.Kind) == set(KINDS)
 
 
 USAGE_MISTAKES = mistakes("""
@@ -1049,6 +1049,15 @@ def test_a_plot_is_drawn_in_the_format_that_the_name_says(run, here, ending, beg
     [
         (("spider", "--patient", "P01"),
          "The plot 'spider' is of all patients; leave --patient out."),
+        (("spider", "--table", "x.csv"), "The plot 'spider' takes no --table; leave it out."),
+        (("pit", "--table", "x.csv"),
+         "The plot 'pit' takes a table in Python only; leave --table out."),
+        (("patient", "--arm", "none"), "The plot 'patient' takes no --arm; leave it out."),
+        (("spider", "--page", "2"), "The plot 'spider' takes no --page; leave it out."),
+        (("sbc", "--table", "x.json"), "x.json cannot be read: No such file or directory."),
+        (("rescue",),
+         ("The plot 'rescue' is of a table: write one with 'pdmodel rescue RUN --add-on DRUG -o "
+         "rescue.csv', and give it with --table rescue.csv.")),
         (("patient", "--patient", "P99"),
          ("There is no patient 'P99' among the 3 (P01, P02, P03); write the id as it is in the "
          "table.")),

@@ -37,6 +37,8 @@ from pdmodel.simulate import simulate
 MODEL = Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("student_t"))
 RULE = RULES["sitc2020"]
 CHAINS, DRAWS = 2, 40
+ELSEWHERE = ("khat", "loo-pit", "npde", "attribution", "rescue", "regimens", "sbc")
+"""Kinds that are drawn in other files of tests."""
 DOSED = parse_schedules("atezolizumab 1200 mg q3w")
 
 
@@ -312,7 +314,7 @@ def test_groups_differ_without_colour():
 
 
 @pytest.mark.parametrize("pooling", ["partial", "none"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "khat"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ELSEWHERE])
 def test_every_kind_draws_a_figure(kind, pooling, partial, trial, outside):
     fit = partial if pooling == "partial" else a_fit("none")
     figure = KINDS[kind](fit, **({"trial": trial} if kind == "arms" else {}))

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from pdmodel import Cohort, Patient
-from pdmodel.dosing import Regimen, parse_schedules, planned
+from four_patients import PATIENTS, RULE, a_patient, replicates_of, seen_in
+from pdmodel import Cohort
+from pdmodel.dosing import parse_schedules, planned
 from pdmodel.errors import OptionError, RunError
 from pdmodel.plot import KINDS, plot_khat, plot_swimmer, png
 from pdmodel.plot.khat import k_table
@@ -22,39 +23,11 @@ from pdmodel.plot.times import (
     swum,
 )
 from pdmodel.plot.triangle import in_triangle, staggered
-from pdmodel.response import RULES
-
-RULE = RULES["sitc2020"]
-SHOTS = Regimen([0, 21, 42], [1200, 0, 1200], [0.04] * 3)
-
-
-def a_patient(name, day, size, censored=(), **more):
-    day = np.array(day, float)
-    mark = np.isin(np.arange(len(day)), censored)
-    given = {"regimens": {"atezolizumab": SHOTS}} | more
-    return Patient(name, "S", "a", day, np.array(size, float), mark, **given)
-
-
-PATIENTS = (
-    a_patient("grows", [-7, 42, 84], [40, 52, 70]),
-    a_patient("shrinks", [0, 40, 85, 126], [50, 30, 12, 5], censored=[3]),
-    a_patient("once", [0], [30]),
-    a_patient("returns", [-10, 40, 85, 130, 180], [60, 36, 30, 36, 41]),
-)
 
 
 @pytest.fixture(scope="module")
 def fit(fit_by_hand):
     return fit_by_hand(Cohort(PATIENTS))
-
-
-def replicates_of(fit, size):
-    seen = fit.tree["observed_data"].to_dataset()
-    return xr.Dataset({"size_mm": (("draw", "obs"), size)}, seen.coords)
-
-
-def seen_in(fit):
-    return fit.tree["observed_data"]["size_mm"].to_numpy()
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from scipy import stats
 
-from pdmodel import Cohort, Patient
+from four_patients import PATIENTS, a_patient, replicates_of, seen_in
+from pdmodel import Cohort
 from pdmodel.compare import one_step_pit
-from pdmodel.dosing import Regimen
 from pdmodel.errors import DataError, ModelError
 from pdmodel.plot import plot_km, plot_pairs, plot_pit
 from pdmodel.plot.calibration import ecdf_difference, pit_bars
@@ -21,39 +20,11 @@ from pdmodel.plot.ridge import correlations, strongest
 from pdmodel.plot.visits import by_bins, time_edges
 from pdmodel.predict import latent_courses
 from pdmodel.residuals import residual
-from pdmodel.response import RULES
-
-RULE = RULES["sitc2020"]
-SHOTS = Regimen([0, 21, 42], [1200, 0, 1200], [0.04] * 3)
-
-
-def a_patient(name, day, size, censored=(), **more):
-    day = np.array(day, float)
-    mark = np.isin(np.arange(len(day)), censored)
-    given = {"regimens": {"atezolizumab": SHOTS}} | more
-    return Patient(name, "S", "a", day, np.array(size, float), mark, **given)
-
-
-PATIENTS = (
-    a_patient("grows", [-7, 42, 84], [40, 52, 70]),
-    a_patient("shrinks", [0, 40, 85, 126], [50, 30, 12, 5], censored=[3]),
-    a_patient("once", [0], [30]),
-    a_patient("returns", [-10, 40, 85, 130, 180], [60, 36, 30, 36, 41]),
-)
 
 
 @pytest.fixture(scope="module")
 def fit(fit_by_hand):
     return fit_by_hand(Cohort(PATIENTS))
-
-
-def replicates_of(fit, size):
-    seen = fit.tree["observed_data"].to_dataset()
-    return xr.Dataset({"size_mm": (("draw", "obs"), size)}, seen.coords)
-
-
-def seen_in(fit):
-    return fit.tree["observed_data"]["size_mm"].to_numpy()
 
 
 # ---------------------------------------------------------------- how well it is foretold

@@ -45,6 +45,8 @@ AWAY = 1e-6
 EXPOSURE, DOSES = "under-exposure", 10.0
 """Of doses, and by how much these are made larger."""
 NONE = "no single cause"
+COLUMNS = ("patient_id", "study", "arm", "p_resistant", NONE, "attribution")
+"""Of every table of attributions; shares of the model's causes stand before the last two."""
 INSEPARABLE = "the data cannot separate these"
 RESISTANT = tuple(
     CLASSES.index(one)

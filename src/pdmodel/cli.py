@@ -3,10 +3,8 @@
 import json
 import os
 import sys
-from inspect import signature
-from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,13 +16,12 @@ from pdmodel import (
     predicting,
     published,
     shell,
+    showing,
     startup,
     trials,
 )
-from pdmodel.errors import ModelError, OptionError
+from pdmodel.errors import ModelError
 from pdmodel.progress import busy, shown
-
-PICTURES = (".png", ".svg", ".pdf")
 
 app = typer.Typer(
     cls=shell.Shell, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -211,52 +208,8 @@ for command in trials.COMMANDS:
 
 app.command()(comparing.compare)
 app.command()(attributing.attribute)
-
-
-@app.command()
-def plot(
-    run: shell.Run, kind: shell.Kind, output: shell.Picture = None,
-    patient: Annotated[str | None, typer.Option(help="Whom to draw.")] = None,
-    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
-) -> None:  # fmt: skip
-    """Draw a plot, into the folder of the run if no file is named."""
-    if output is not None:
-        shell.free(output, PICTURES, overwrite=overwrite)
-    startup.float64()
-    from pdmodel.plot import KINDS
-    from pdmodel.run import whole
-
-    takes = signature(KINDS[kind]).parameters
-    if patient and "patient" not in takes:
-        raise OptionError(f"The plot {kind!r} is of all patients; leave --patient out.")
-    fitted = startup.fitted(run)
-    options: dict[str, Any] = {"patient": patient} if patient else {}
-    if "hide_ids" in takes:  # other kinds name nobody
-        options["hide_ids"] = hide_ids
-    with busy("Drawing"):
-        figure = KINDS[kind](fitted, **options)
-    path = output or run / "plots" / f"{kind}.png"
-    picture = BytesIO()
-    figure.savefig(picture, format=path.suffix[1:].lower())
-    if output is None:
-        path.parent.mkdir(exist_ok=True)
-    whole(path, picture.getvalue())
-    typer.echo(f"Drawn into {path}.")
-
-
-@app.command()
-def report(
-    run: shell.Run, output: shell.Page, question: shell.Question = None,
-    context: shell.Context = None, overwrite: shell.Overwrite = False,
-) -> None:  # fmt: skip
-    """Write a report for people: one page that needs nothing else."""
-    shell.free(output, (".html",), overwrite=overwrite)
-    fitted = startup.fitted(run)
-    from pdmodel.report import write_report
-
-    with busy("Drawing and writing"):
-        write_report(fitted, output, question=question, context=context)
-    typer.echo(f"Written to {output}.")
+app.command()(showing.plot)
+app.command()(showing.report)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pdmodel import plot
 from pdmodel.data import Cohort, check_tables
 from pdmodel.data.demo import REGIMEN, SIZES, TRUTH, demo_cohort
 from pdmodel.diagnose import diagnose
-from pdmodel.errors import RunError
+from pdmodel.errors import OptionError, RunError
 from pdmodel.fit import Fit, fit
 from pdmodel.library import drug, mechanism
 from pdmodel.model import Model
@@ -166,7 +166,7 @@ def _fitted(cohort: Cohort, effort: Effort, seed: int, progress: Callable) -> Fi
 def _draw(
     fitted: Fit, trial: Trial, labels: pd.DataFrame, folder: Path, report: Callable[[str], None]
 ) -> None:
-    """Draw every kind that the fit allows, and say which it does not.
+    """Draw every kind that the fit allows without another file, and say which it does not.
 
     The patient's page is of the one most surely with acquired resistance.
     """
@@ -180,11 +180,12 @@ def _draw(
         "triangle": {"labels": labels},
         "classes": {"labels": labels},
         "arms": {"trial": trial},
+        "regimens": {"arms": ARMS, "n": 300},
     }
     for kind, drawn in plot.KINDS.items():
         try:
             figure = drawn(fitted, **options.get(kind, {}))
-        except RunError as problem:
+        except (OptionError, RunError) as problem:
             report(f"  {kind} is left out: {problem}")
             continue
         whole(folder / f"{kind}.png", plot.png(figure))

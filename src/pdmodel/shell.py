@@ -147,16 +147,6 @@ Instead = Annotated[
 ]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")]
 Table = Annotated[Path, typer.Option("-o", "--output", help="CSV file to write.")]
-Page = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]
-Question = Annotated[
-    str | None, typer.Option(help="Question of interest, for the section on credibility.")
-]
-Context = Annotated[
-    str | None, typer.Option(help="Context of use of the model, for the same section.")
-]
-Picture = Annotated[
-    Path | None, typer.Option("-o", "--output", help="File to write: .png, .svg or .pdf.")
-]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the fit that did not finish there.")
@@ -237,26 +227,6 @@ TrialFolder = Annotated[
 Concentrations = Annotated[
     Literal["predicted", "drawn"],
     typer.Option(help="Concentrations: predicted from covariates, or drawn for each patient."),
-]
-Kind = Annotated[
-    Literal[
-        "patient",
-        "spider",
-        "waterfall",
-        "swimmer",
-        "km",
-        "ppc",
-        "vpc",
-        "pit",
-        "trace",
-        "prior",
-        "pairs",
-        "khat",
-        "classes",
-        "triangle",
-        "arms",
-    ],
-    typer.Argument(metavar="KIND", help="What to draw."),
 ]
 Published = Annotated[Literal["laleh2022"], typer.Argument(metavar="NAME", help="Which sizes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]

@@ -5,14 +5,20 @@ from collections.abc import Callable, Mapping
 from matplotlib.figure import Figure
 
 from pdmodel.plot.arms import plot_arms, plot_arms_of_fit
+from pdmodel.plot.attribution import plot_attribution
 from pdmodel.plot.classes import plot_classes
 from pdmodel.plot.khat import plot_khat
 from pdmodel.plot.km import plot_km
+from pdmodel.plot.loo_pit import plot_loo_pit
+from pdmodel.plot.npde import plot_npde
 from pdmodel.plot.patient import patient_pages, plot_patient
 from pdmodel.plot.pit import plot_pit
 from pdmodel.plot.ppc import plot_ppc
 from pdmodel.plot.prior import plot_prior_posterior
+from pdmodel.plot.regimens import plot_regimens
+from pdmodel.plot.rescue import plot_rescue
 from pdmodel.plot.ridge import plot_pairs
+from pdmodel.plot.sbc import plot_ranks, plot_sbc
 from pdmodel.plot.spider import plot_spider
 from pdmodel.plot.style import png
 from pdmodel.plot.swimmer import plot_swimmer
@@ -27,14 +33,21 @@ __all__ = [
     "patient_pages",
     "plot_arms",
     "plot_arms_of_fit",
+    "plot_attribution",
     "plot_classes",
     "plot_khat",
     "plot_km",
+    "plot_loo_pit",
+    "plot_npde",
     "plot_pairs",
     "plot_patient",
     "plot_pit",
     "plot_ppc",
     "plot_prior_posterior",
+    "plot_ranks",
+    "plot_regimens",
+    "plot_rescue",
+    "plot_sbc",
     "plot_spider",
     "plot_swimmer",
     "plot_trace_rank",
@@ -53,12 +66,18 @@ KINDS: Mapping[str, Callable[..., Figure]] = {
     "ppc": plot_ppc,
     "vpc": plot_vpc,
     "pit": plot_pit,
+    "loo-pit": plot_loo_pit,
+    "npde": plot_npde,
     "trace": plot_trace_rank,
     "prior": plot_prior_posterior,
     "pairs": plot_pairs,
     "khat": plot_khat,
     "classes": plot_classes,
     "triangle": plot_triangle,
+    "attribution": plot_attribution,
+    "rescue": plot_rescue,
+    "regimens": plot_regimens,
     "arms": plot_arms_of_fit,
+    "sbc": plot_sbc,
 }
 """Plots by the word that asks for them on the command line; each takes a fit, and options."""

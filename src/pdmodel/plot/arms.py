@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from pdmodel.fit import Fit
 from pdmodel.plot.style import (
+    HATCHES,
     INK,
     SMALL,
     dress,
@@ -33,7 +34,6 @@ ENDPOINTS: Mapping[str, str] = {
     "class_acquired": "acquired\nresistance",
     "class_durable": "durable\ncontrol",
 }
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 ACROSS = 3
 LOWEST, HIGHEST = -105.0, 150.0
 """Percent; growth beyond is not drawn."""

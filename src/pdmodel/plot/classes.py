@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
-from pdmodel.plot.style import CLASSES, INK, SMALL, dress, key_below, page, patch, plain
+from pdmodel.plot.style import CLASSES, INK, SMALL, dress, key_below, names_in, page, patch
 from pdmodel.resistance import UNDECIDED, classify
 from pdmodel.response import CLASSES as NAMES
 
@@ -49,7 +49,7 @@ def plot_classes(
         If there is no such page.
     """
     table = classify(fit) if labels is None else labels
-    table = in_order(table.assign(name=_names(table, hide_ids=hide_ids)))
+    table = in_order(table.assign(name=names_in(table, hide_ids=hide_ids)))
     pages = -(-len(table) // PER_PAGE)
     if page_number is not None and not 1 <= page_number <= pages:
         raise OptionError(f"page_number is {page_number}; there are pages 1 to {pages}.")
@@ -58,14 +58,6 @@ def plot_classes(
     first = PER_PAGE * ((page_number or 1) - 1)
     where = f", page {page_number} of {pages}" if pages > 1 else ""
     return _by_name(table.iloc[first : first + PER_PAGE].reset_index(drop=True), len(table), where)
-
-
-def _names(labels: pd.DataFrame, *, hide_ids: bool) -> pd.Series:
-    """Names to draw: ids, with the study where one id occurs in two; or numbers."""
-    if hide_ids:
-        return pd.Series(np.arange(1, len(labels) + 1), labels.index).astype(str)
-    once = labels["patient_id"].is_unique
-    return labels["patient_id"] if once else labels["study"] + "/" + labels["patient_id"]
 
 
 def in_order(labels: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +98,7 @@ def _by_name(table: pd.DataFrame, total: int, where: str) -> Figure:
     ax = figure.subplots()
     _stacked(ax, table)
     dress(ax, title=f"Probability of each class, {total} patients{where}", x="Probability")
-    ax.set_yticks(range(len(table)), [plain(name) for name in table["name"]])
+    ax.set_yticks(range(len(table)), table["name"])
     for text in ax.get_yticklabels():
         text.set_fontsize(SMALL - 1)
     right = {"xycoords": ("axes fraction", "data"), "fontsize": SMALL - 1, "color": INK}

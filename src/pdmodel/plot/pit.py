@@ -1,5 +1,7 @@
 """PIT plot: whether scans fall evenly into their forecasts, or forecasts are off or too sure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -45,6 +47,17 @@ def plot_pit(
         If no patient has two scans, or no course could be solved.
     """
     table = one_step_pit(fit, draws=draws, seed=seed) if table is None else table
+    return draw_places(table, "Do scans fall evenly into their forecasts?", NOTES, seed)
+
+
+def draw_places(table: pd.DataFrame, title: str, notes: Sequence[str], seed: int) -> Figure:
+    """Draw places of scans, in the column ``pit``, nan where there is none: two panels.
+
+    Raises
+    ------
+    DataError
+        If no scan has a place.
+    """
     pit = table["pit"].dropna().to_numpy(float)
     if not len(pit):
         raise DataError(
@@ -58,8 +71,8 @@ def plot_pit(
     missing = len(table) - len(pit)
     note = f"; {missing} unsolved left out" if missing else ""
     scans = f"{len(pit)} scans of {table['patient'].nunique()} patients{note}"
-    heading(figure, f"Do scans fall evenly into their forecasts? {scans}")
-    key_below(figure, _keys(), 4, NOTES)
+    heading(figure, f"{title} {scans}")
+    key_below(figure, _keys(), 4, notes)
     return figure
 
 

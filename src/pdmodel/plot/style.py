@@ -6,6 +6,7 @@ from io import BytesIO
 from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -84,6 +85,9 @@ LINES: Sequence[tuple[str, LineStyle]] = (
 """Colour and line of the first, second, ... of things that have no look of their own."""
 
 
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+
+
 def line_of(place: int) -> tuple[str, LineStyle]:
     """Colour and line style by place, from the start again after the last."""
     return LINES[place % len(LINES)]
@@ -111,6 +115,18 @@ def names_of(cohort: Cohort, *, hide_ids: bool = False) -> dict[str, str]:
     ids = [patient.id for patient in cohort]
     once = len(set(ids)) == len(ids)
     return {patient.key: plain(patient.id if once else patient.key) for patient in cohort}
+
+
+def names_in(table: pd.DataFrame, *, hide_ids: bool = False) -> pd.Series:
+    """Names to draw for the rows of a result table: ids, with the study where one occurs in two.
+
+    Hidden ids are 1, 2, ... in the order in which patients stand in the table.
+    """
+    key = table["study"] + "/" + table["patient_id"]
+    if hide_ids:
+        return (key.groupby(key, sort=False).ngroup() + 1).astype(str)
+    once = key.nunique() == table["patient_id"].nunique()
+    return (table["patient_id"] if once else key).map(plain)
 
 
 def page(height: float, width: float = WIDTH) -> Figure:

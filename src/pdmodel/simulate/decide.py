@@ -18,6 +18,10 @@ from pdmodel.simulate import simulate
 from pdmodel.simulate.means import LEVEL, mean
 
 TIE = 1e-9
+COLUMNS = (
+    "schedule", "utility", "gain", "gain_low", "gain_high", "regret", "p_best", "mc_error", "basis",
+)  # fmt: skip
+"""Of a comparison of schedules."""
 
 
 class Decision(NamedTuple):

@@ -1,0 +1,128 @@
+"""The command line's part for what people look at: plots and the report."""
+
+from collections.abc import Mapping
+from inspect import signature
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pdmodel import shell, startup
+from pdmodel.errors import OptionError
+from pdmodel.progress import busy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURES = (".png", ".svg", ".pdf")
+
+Kind = Annotated[
+    Literal[
+        "patient", "spider", "waterfall", "swimmer", "km", "ppc", "vpc", "pit", "loo-pit", "npde",
+        "trace", "prior", "pairs", "khat", "classes", "triangle", "attribution", "rescue",
+        "regimens", "arms", "sbc",
+    ],
+    typer.Argument(metavar="KIND", help="What to draw."),
+]  # fmt: skip
+Picture = Annotated[
+    Path | None, typer.Option("-o", "--output", help="File to write: .png, .svg or .pdf.")
+]
+Whom = Annotated[str | None, typer.Option("--patient", help="Whom to draw.")]
+Given = Annotated[
+    Path | None,
+    typer.Option(
+        "--table",
+        help="What to draw, where it is not made anew: a table of 'pdmodel attribute' or 'rescue', "
+        "of schedules compared, or the file of ranks for 'sbc'.",
+    ),
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="What to compare (arms, regimens); repeat for more, as 'simulate'."),
+]
+PageNumber = Annotated[
+    int | None, typer.Option("--page", min=1, help="Which page, where patients fill several.")
+]
+Page = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]
+Question = Annotated[
+    str | None, typer.Option(help="Question of interest, for the section on credibility.")
+]
+Context = Annotated[
+    str | None, typer.Option(help="Context of use of the model, for the same section.")
+]
+
+
+def plot(
+    run: shell.Run, kind: Kind, output: Picture = None, patient: Whom = None,
+    table: Given = None, arm: Arms = None, page: PageNumber = None,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
+    """Draw a plot, into the folder of the run if no file is named."""
+    if output is not None:
+        shell.free(output, PICTURES, overwrite=overwrite)
+    startup.float64()
+    from pdmodel.plot import KINDS
+    from pdmodel.run import whole
+
+    takes = signature(KINDS[kind]).parameters
+    options: dict[str, Any] = {"patient": patient, "table": table, "arms": arm, "page_number": page}
+    options = {name: one for name, one in options.items() if one}
+    for name in options:
+        if name not in takes:
+            raise OptionError(_refusal(kind, name))
+    if table is not None:
+        options["table"] = _read(kind, table)
+    if "hide_ids" in takes:  # other kinds name nobody
+        options["hide_ids"] = hide_ids
+    fitted = startup.fitted(run)
+    with busy("Drawing"):
+        figure = KINDS[kind](fitted, **options)
+    path = output or run / "plots" / f"{kind}.png"
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower())
+    if output is None:
+        path.parent.mkdir(exist_ok=True)
+    whole(path, picture.getvalue())
+    typer.echo(f"Drawn into {path}.")
+
+
+def report(
+    run: shell.Run, output: Page, question: Question = None, context: Context = None,
+    overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
+    """Write a report for people: one page that needs nothing else."""
+    shell.free(output, (".html",), overwrite=overwrite)
+    fitted = startup.fitted(run)
+    from pdmodel.report import write_report
+
+    with busy("Drawing and writing"):
+        write_report(fitted, output, question=question, context=context)
+    typer.echo(f"Written to {output}.")
+
+
+def _refusal(kind: str, name: str) -> str:
+    if name == "patient":
+        return f"The plot {kind!r} is of all patients; leave --patient out."
+    option = {"table": "--table", "arms": "--arm", "page_number": "--page"}[name]
+    return f"The plot {kind!r} takes no {option}; leave it out."
+
+
+def _read(kind: str, path: Path) -> "pd.DataFrame":
+    """Read what a kind is drawn of."""
+    from pdmodel.attribution import COLUMNS as ATTRIBUTED
+    from pdmodel.simulate.decide import COLUMNS as COMPARED
+    from pdmodel.simulate.rescue import COLUMNS as RESCUED
+    from pdmodel.tables import read_ranks, read_table
+
+    tables: Mapping[str, tuple[tuple[str, ...], str]] = {
+        "attribution": (ATTRIBUTED, "'pdmodel attribute'"),
+        "rescue": (RESCUED, "'pdmodel rescue'"),
+        "regimens": (COMPARED, "pdmodel.simulate.decide.search"),
+    }
+    if kind in tables:
+        columns, command = tables[kind]
+        return read_table(path, columns, command)
+    if kind != "sbc":
+        raise OptionError(f"The plot {kind!r} takes a table in Python only; leave --table out.")
+    return read_ranks(path)
