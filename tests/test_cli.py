@@ -805,7 +805,7 @@ def test_words_for_the_report_are_handed_on(run, here, monkeypatch):
     monkeypatch.setattr("pdmodel.report.write_report", written)
     line = ("report", "run", "-o", "r.html", "--question", "Who resists?")
     assert pdmodel(*line).exit_code == DONE
-    assert said == {"question": "Who resists?", "context": None}
+    assert said == {"question": "Who resists?", "context": None, "hide_ids": False}
 
 
 def test_blank_words_for_the_report_are_refused(run, here):
@@ -1066,6 +1066,43 @@ def test_a_plot_is_drawn_in_the_format_that_the_name_says(run, here, ending, beg
 def test_whom_a_plot_cannot_show_is_told_and_nothing_written(run, here, words, said):
     before = contents(here)
     assert refused(UNFIT, "plot", run, *words) == f"Error: {said}"
+    assert contents(here) == before
+
+
+# ----------------------------------------------------------------------------------------- report
+
+
+def test_a_report_is_printed_beside_the_page_and_ids_are_hidden_on_request(run, here, monkeypatch):
+    asked = []
+
+    def written(fit, path, *, hide_ids, **_):
+        asked.append(hide_ids)
+        path.write_text(PAGE)
+
+    def printed(page, path, program):
+        asked.append((page.read_text(), program))
+        path.write_text("%PDF")
+
+    monkeypatch.setattr("pdmodel.report.write_report", written)
+    monkeypatch.setattr("pdmodel.report.printed.print_page", printed)
+    monkeypatch.setattr("pdmodel.report.printed.chromium", lambda: Path("chromium"))
+    result = pdmodel("report", run, "-o", "r.html", "--pdf", "--hide-ids")
+    assert result.stdout == "Written to r.html.\nPrinted to r.pdf.\n"
+    assert asked == [True, (PAGE, Path("chromium"))]
+    (here / "r.html").unlink()
+    said = refused(UNFIT, "report", run, "-o", "r.html", "--pdf")
+    assert said.startswith("Error: r.pdf is there already; choose another with -o")
+    assert pdmodel("report", run, "-o", "r.html").stdout == "Written to r.html.\n"
+    assert asked[2:] == [False]
+
+
+def test_without_a_browser_no_report_is_begun_that_was_to_be_printed(run, here, monkeypatch):
+    monkeypatch.setenv("PDMODEL_CHROMIUM", "nothing")
+    before = contents(here)
+    said = refused(UNFIT, "report", run, "-o", "r.html", "--pdf")
+    assert said == (
+        "Error: PDMODEL_CHROMIUM is 'nothing', which is no program; correct it, or unset it."
+    )
     assert contents(here) == before
 
 

@@ -51,7 +51,7 @@ def drawn(monkeypatch):
     """Pictures that cost nothing; the pages of patients remember whom they were asked for."""
     asked = []
 
-    def pages(_, labels):
+    def pages(_, labels, names):
         asked[:] = chosen_patients(labels)
         return [Picture(PIXELS, "words", why, key) for key, why in asked]
 
@@ -157,7 +157,7 @@ def test_few_patients_have_a_picture_and_the_page_says_how_to_get_others(
     fit, drawn, tmp_path, monkeypatch
 ):
     known = diagnose(fit)
-    monkeypatch.setattr(under_test, "diagnose", lambda _: known)
+    monkeypatch.setattr(under_test, "diagnose", lambda _, **__: known)
     many = replace(fit, cohort=Cohort(tuple(patient(f"p{k + 1}") for k in range(200))))
     text = write_report(many, tmp_path / "r.html", labels=labels(200)).read_text("utf-8")
     assert len(drawn) == MOST_PAGES

@@ -128,7 +128,7 @@ class Diagnosis:
         })  # fmt: skip
 
 
-def diagnose(fit: Fit) -> Diagnosis:
+def diagnose(fit: Fit, *, hide_ids: bool = False) -> Diagnosis:
     """Judge a fit.
 
     It is trusted if it has two chains or more, no divergence, an E-BFMI above 0.3 in every chain,
@@ -141,6 +141,8 @@ def diagnose(fit: Fit) -> Diagnosis:
     Parameters
     ----------
     fit : Fit
+    hide_ids : bool
+        Name patients 1, 2, ... in the order of the keys, here and in what the result is asked.
 
     Returns
     -------
@@ -149,6 +151,9 @@ def diagnose(fit: Fit) -> Diagnosis:
         Betancourt (arXiv:1604.00695); the other limits of this module are this project's choice.
     """
     sampler, population, patients = _sampler(fit), of_population(fit), of_patients(fit)
+    if hide_ids:
+        numbers = {key: str(number) for number, key in enumerate(fit.cohort.keys, start=1)}
+        patients = patients.assign(patient=patients["patient"].map(numbers))
     approximate, notes = against_method(fit)
     general = _against(sampler, energies=fit.manifest.get("design") not in OVER_NODES) + approximate
     if sampler.saturated >= SATURATED:

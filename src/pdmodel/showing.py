@@ -45,6 +45,7 @@ PageNumber = Annotated[
     int | None, typer.Option("--page", min=1, help="Which page, where patients fill several.")
 ]
 Page = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]
+Pdf = Annotated[bool, typer.Option("--pdf", help="Print it as PDF too, by a Chromium.")]
 Question = Annotated[
     str | None, typer.Option(help="Question of interest, for the section on credibility.")
 ]
@@ -89,16 +90,29 @@ def plot(
 
 def report(
     run: shell.Run, output: Page, question: Question = None, context: Context = None,
-    overwrite: shell.Overwrite = False,
+    pdf: Pdf = False, hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Write a report for people: one page that needs nothing else."""
+    """Write a report for people: one page that needs nothing else.
+
+    With --pdf, the same printed beside it.
+    """
     shell.free(output, (".html",), overwrite=overwrite)
+    printed = output.with_suffix(".pdf")
+    if pdf:
+        shell.free(printed, (".pdf",), overwrite=overwrite)
+    from pdmodel.report.printed import chromium, print_page
+
+    program = chromium() if pdf else None
     fitted = startup.fitted(run)
     from pdmodel.report import write_report
 
     with busy("Drawing and writing"):
-        write_report(fitted, output, question=question, context=context)
+        write_report(fitted, output, question=question, context=context, hide_ids=hide_ids)
     typer.echo(f"Written to {output}.")
+    if program:
+        with busy("Printing"):
+            print_page(output, printed, program)
+        typer.echo(f"Printed to {printed}.")
 
 
 def _refusal(kind: str, name: str) -> str:

@@ -20,7 +20,7 @@ from pdmodel.plot.rescue import plot_rescue
 from pdmodel.plot.ridge import plot_pairs
 from pdmodel.plot.sbc import plot_ranks, plot_sbc
 from pdmodel.plot.spider import plot_spider
-from pdmodel.plot.style import png
+from pdmodel.plot.style import names_of, png
 from pdmodel.plot.swimmer import plot_swimmer
 from pdmodel.plot.trace import plot_trace_rank
 from pdmodel.plot.triangle import plot_triangle
@@ -30,6 +30,7 @@ from pdmodel.plot.waterfall import plot_waterfall
 __all__ = [
     "KINDS",
     "Figure",
+    "names_of",
     "patient_pages",
     "plot_arms",
     "plot_arms_of_fit",

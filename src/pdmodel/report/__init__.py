@@ -5,7 +5,7 @@ allows no other, by its checksum. Whatever came from a table of data is escaped 
 """
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from pdmodel.errors import RunError
 from pdmodel.fit import Fit
 from pdmodel.plot import (
     Figure,
+    names_of,
     patient_pages,
     plot_arms,
     plot_classes,
@@ -63,6 +64,7 @@ def write_report(
     max_patients: int = 1500,
     question: str | None = None,
     context: str | None = None,
+    hide_ids: bool = False,
 ) -> Path:
     """Write the report of a fit as one HTML file that needs nothing else.
 
@@ -80,6 +82,9 @@ def write_report(
     question, context : str, optional
         Question of interest and context of use, for the section on credibility (ICH M15); what is
         not given is called open there.
+    hide_ids : bool
+        Name patients 1, 2, ... in the order of the keys, everywhere; notes on the table that name
+        somebody are withheld.
 
     Returns
     -------
@@ -97,11 +102,11 @@ def write_report(
     path = Path(path)
     asked, used = stated("question", question), stated("context", context)
     known = classify(fit) if labels is None else labels
-    diagnosis = diagnose(fit)
+    diagnosis = diagnose(fit, hide_ids=hide_ids)
     items = credibility(fit, diagnosis, known, asked, used)
-    content = _render(fit, trial, known, max_patients, diagnosis, items).encode("utf-8")
+    content = _render(fit, trial, known, max_patients, diagnosis, items, hide_ids=hide_ids)
     try:
-        whole(path, content)
+        whole(path, content.encode("utf-8"))
     except OSError as problem:
         raise RunError(
             f"The report could not be written to {path}: {problem.strerror or problem}. "
@@ -112,9 +117,11 @@ def write_report(
 
 def _render(
     fit: Fit, trial: Trial | None, labels: pd.DataFrame, max_patients: int,
-    diagnosis: Diagnosis, items: list[Item],
+    diagnosis: Diagnosis, items: list[Item], *, hide_ids: bool,
 ) -> str:  # fmt: skip
     """Fill the template."""
+    names = names_of(fit.cohort, hide_ids=True) if hide_ids else None
+    ids = {x for p in fit.cohort for x in (p.id, p.key)} if hide_ids else set()
     script = (TEMPLATES / "sort.js").read_text("utf-8")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
@@ -127,22 +134,24 @@ def _render(
         treatment=contents.treatment(fit),
         facts=contents.cohort_facts(fit),
         thresholds=contents.THRESHOLDS,
-        reading=contents.reading(fit.cohort.log),
+        reading=contents.reading(fit.cohort.log, ids),
         most_notes=MOST_NOTES,
         diagnosis=diagnosis,
         convergence=contents.convergence(diagnosis, fit.model),
-        labels=contents.label_rows(labels.head(max_patients), diagnosis),
+        labels=contents.label_rows(labels.head(max_patients), diagnosis, names),
         left_out=max(len(labels) - max_patients, 0),
         counts=contents.label_counts(labels),
         agreement=agreement(labels),
         probabilities=PROBABILITIES,
         undecided=UNDECIDED,
-        pictures=_pictures(fit, trial, labels),
-        pages=_pages(fit, labels),
+        pictures=_pictures(fit, trial, labels, names),
+        pages=_pages(fit, labels, names),
+        hidden=hide_ids,
         trial=trial,
         given={} if trial is None else contents.given(trial, fit.model),
         endpoints=[] if trial is None else contents.endpoints(trial),
         parameters=described.parameters(fit.model, diagnosis),
+        influences=described.influences(fit, diagnosis),
         drugs=described.drugs(fit.model),
         equations=described.equations(fit.model),
         limits=contents.limits(fit, diagnosis),
@@ -175,16 +184,22 @@ def _picture(figure: Figure, words: str, caption: str, patient: str = "") -> Pic
     return Picture(source, words, caption, patient)
 
 
-def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, Picture]:
-    """Draw everything but the patients' pages, by name."""
+def _pictures(
+    fit: Fit, trial: Trial | None, labels: pd.DataFrame, names: Mapping[str, str] | None
+) -> dict[str, Picture]:
+    """Draw everything but the patients' pages, by name; patients by their ids, or other names."""
+    hide, named = names is not None, labels
+    if names is not None:
+        numbers = [names[key] for key in contents.keys_of(labels)]
+        named = labels.assign(patient_id=numbers, study="")
     drawn: dict[str, tuple[Callable[[], Figure], str, str]] = {
         "classes": (
-            lambda: plot_classes(fit, labels=labels),
+            lambda: plot_classes(fit, labels=named),
             "Stacked bars of the probability of each class for every patient",
             "How sure the model is of each patient, the surest first in each class.",
         ),
         "waterfall": (
-            lambda: plot_waterfall(fit, labels=labels),
+            lambda: plot_waterfall(fit, labels=labels, hide_ids=hide),
             "Bars of the best change of size of every patient, sorted, by label",
             "The best change of size of each patient: the greatest shrinkage, or least growth.",
         ),
@@ -204,7 +219,7 @@ def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, 
             "Where the two curves agree, the data said little, and results rest on the prior.",
         ),
         "trace": (
-            lambda: plot_trace_rank(fit),
+            lambda: plot_trace_rank(fit, hide_ids=hide),
             "Draws of each chain in order, and histograms of their ranks",
             "Chains that went to the same places lie over each other, with even ranks.",
         ),
@@ -218,11 +233,13 @@ def _pictures(fit: Fit, trial: Trial | None, labels: pd.DataFrame) -> dict[str, 
     return {name: _picture(draw(), *words) for name, (draw, *words) in drawn.items()}
 
 
-def _pages(fit: Fit, labels: pd.DataFrame) -> list[Picture]:
-    """Draw the pages of chosen patients."""
+def _pages(fit: Fit, labels: pd.DataFrame, names: Mapping[str, str] | None) -> list[Picture]:
+    """Draw the pages of chosen patients, by their keys, or by other names."""
     chosen = contents.chosen_patients(labels)
-    figures = patient_pages(fit, [key for key, _ in chosen], small=True)
+    hide = names is not None
+    figures = patient_pages(fit, [key for key, _ in chosen], small=True, hide_ids=hide)
+    shown = names or {key: key for key, _ in chosen}
     return [
-        _picture(figure, f"Scans and course of patient {key}", why, key)
+        _picture(figure, f"Scans and course of patient {shown[key]}", why, shown[key])
         for figure, (key, why) in zip(figures, chosen, strict=True)
     ]

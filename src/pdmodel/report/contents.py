@@ -1,14 +1,15 @@
 """What the report says: numbers and sentences, taken from a fit, its diagnosis and a trial."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pdmodel.data import ReadingLog
+from pdmodel.data import Note, ReadingLog
 from pdmodel.data.cohort import SIZE_KINDS
 from pdmodel.diagnose import Diagnosis
 from pdmodel.fit import Fit
@@ -42,6 +43,7 @@ ONE_LESION = "A size is that of one lesion a patient; RECIST judges the sum of s
 MISSING = """Scans that are missing, as after leaving a study, are taken to be missing for no
 reason beyond the sizes before them."""
 TYPICAL = "Every patient has the concentrations of a typical patient of the published studies."
+HIDDEN = "A note that names a patient; ids are hidden in this report."
 ESTIMATE = ("estimate", "low", "high")
 SHOWN_ENDPOINTS: Mapping[str, str] = {
     "objective_response": "response (CR or PR)",
@@ -111,15 +113,25 @@ def cohort_facts(fit: Fit) -> list[tuple[str, str]]:
     ]
 
 
-def reading(log: ReadingLog) -> tuple[str, list[dict[str, Any]]]:
-    """Name the table, and give a row for each note on it; files by name, without their folders."""
+def reading(log: ReadingLog, hidden: Collection[str] = ()) -> tuple[str, list[dict[str, Any]]]:
+    """Name the table, and give a row for each note on it; files by name, without their folders.
+
+    A note that is of one patient, or has a hidden id in its words, is not told where ids are
+    hidden.
+    """
     rows = []
     for one in log.notes:
-        message = one.message
+        message = HIDDEN if hidden and _names_one(one, hidden) else one.message
         for file in {log.source, one.file} - {""}:
             message = message.replace(file, Path(file).name)
         rows.append({"severity": one.severity, "message": message, "rows": one.rows or ""})
     return Path(log.source).name, rows
+
+
+def _names_one(note: Note, ids: Collection[str]) -> bool:
+    return bool(note.patient) or any(
+        re.search(rf"(?<!\w){re.escape(one)}(?!\w)", note.message) for one in ids
+    )
 
 
 def label_counts(labels: pd.DataFrame) -> list[dict[str, Any]]:
@@ -131,12 +143,24 @@ def label_counts(labels: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def label_rows(labels: pd.DataFrame, diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """Give a row for each patient; what speaks against all labels is not said in each reason."""
+def label_rows(
+    labels: pd.DataFrame, diagnosis: Diagnosis, names: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Give a row for each patient; what speaks against all labels is not said in each reason.
+
+    ``name`` is the patient's key, or what `names` says for it.
+    """
     shared = f"fit not trusted: {diagnosis.doubt('')}; "
     own = [str(reason).removeprefix(shared) for reason in labels["reason"]]
-    shown = labels.assign(reason=[reason[:1].upper() + reason[1:] for reason in own])
+    named = [(names or {}).get(key, key) for key in keys_of(labels)]
+    shown = labels.assign(name=named, reason=[reason[:1].upper() + reason[1:] for reason in own])
     return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
+
+
+def keys_of(labels: pd.DataFrame) -> list[str]:
+    """Give the key of each patient of a table of labels."""
+    named = zip(labels["study"], labels["patient_id"], strict=True)
+    return [f"{study}/{id_}" if study else str(id_) for study, id_ in named]
 
 
 def chosen_patients(labels: pd.DataFrame, most: int = MOST_PAGES) -> list[tuple[str, str]]:
@@ -147,8 +171,7 @@ def chosen_patients(labels: pd.DataFrame, most: int = MOST_PAGES) -> list[tuple[
     list of (str, str)
         Keys of at most `most` patients, with the reason in words.
     """
-    named = zip(labels["study"], labels["patient_id"], strict=True)
-    table = labels.assign(key=[f"{study}/{id_}" if study else id_ for study, id_ in named])
+    table = labels.assign(key=keys_of(labels))
     table = table.sort_values("confidence", ascending=False, kind="stable")
     open_ = table.loc[table["label"] == UNDECIDED, "key"].tolist()[::-1]
     groups = {str(name): table.loc[table["label"] == name, "key"].tolist() for name in CLASSES}
@@ -167,7 +190,7 @@ def convergence(diagnosis: Diagnosis, model: Model) -> list[dict[str, Any]]:
     about = {q.name: q.about for q in model.parameters}
     if len(table := diagnosis.population):
         names = [str(name).removesuffix("_typical") for name in table["parameter"]]
-        meaning = [about.get(name, "its spread between patients") for name in names]
+        meaning = [about.get(name) or _meaning(name) for name in names]
         columns = {str(name): list(table[name]) for name in table} | {"about": meaning}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rows = []
@@ -184,6 +207,15 @@ def convergence(diagnosis: Diagnosis, model: Model) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _meaning(name: str) -> str:
+    """Say what a parameter of the population is that has no meaning of its own."""
+    if name.endswith("_correlation"):
+        return "correlation of the two between patients"
+    if name.endswith("_sd"):
+        return "its spread between patients"
+    return "effect of the covariate, for each sd of it"
 
 
 def given(trial: Trial, model: Model) -> dict[str, str]:

@@ -5,15 +5,31 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
 
 from pdmodel import clearance
 from pdmodel.diagnose import Diagnosis
+from pdmodel.fit import Fit
+from pdmodel.influence import coordinates
 from pdmodel.model import Model
 from pdmodel.parameter import Parameter
+from pdmodel.quadrature.coordinates import (
+    ORDER,
+    SHRINKAGE,
+    SHRINKAGE_SPREAD,
+    correlation_name,
+    slope_name,
+)
 from pdmodel.report.contents import counted
 
 NINETY = 1.645
 """Standard deviations on each side that hold 90 % of a normal."""
+LKJ = f"LKJ prior of order {ORDER:g}, doi:10.1016/j.jmva.2009.04.008; the order is an assumption"
+ASSUMED = (
+    f"assumption: normal around 0, with an sd shared by all effects of median {SHRINKAGE:g} sds "
+    f"between patients and log-sd {SHRINKAGE_SPREAD:g}"
+)
 PK_PARAGRAPHS = 3
 """Of the docstring of `pdmodel.clearance`: the equations, not how they are solved."""
 
@@ -53,6 +69,57 @@ def prior(q: Parameter) -> dict[str, str]:
     widest = np.exp(NINETY * q.between_spread)
     between = f"{q.between:.3g} ({_to(q.between / widest, q.between * widest)})"
     return told | {"single": _to(*q.interval()), "between": between}
+
+
+def influences(fit: Fit, diagnosis: Diagnosis) -> list[dict[str, str]]:
+    """Describe the priors of correlations between patients' parameters, and covariates' effects.
+
+    Returns
+    -------
+    list of dict
+        ``name, about, range`` (90 %, around 0), ``scale, learnt, source``; none for a fit without.
+    """
+    of = coordinates(fit.model, fit.manifest["options"])
+    told, learnt = [], fit_words(diagnosis)
+    half = float(2 * stats.beta(*[ORDER - 1.0 + len(of.effects) / 2] * 2).ppf(0.95) - 1)
+    for i, j in of.pairs:
+        one, other = of.effects[j], of.effects[i]
+        about = f"correlation of {one.name} and {other.name} between patients"
+        name = correlation_name(one, other)
+        told.append((name, about, half, "correlation", LKJ))
+    scales = fit.manifest["options"].get("scaling", {})
+    for parameter, covariate in of.slopes:
+        q = next(q for q in fit.model.individual if q.name == parameter)
+        mean, sd = scales[covariate]
+        about = f"change of {parameter} for one sd of {covariate} (mean {mean:.3g}, sd {sd:.3g})"
+        widest = q.iiv * _shrunk()
+        told.append((slope_name(parameter, covariate), about, widest, q.transform, ASSUMED))
+    return [
+        {"name": name, "about": about, "range": _to(-end, end), "scale": scale,
+         "learnt": learnt.get(name, ""), "source": source}
+        for name, about, end, scale, source in told
+    ]  # fmt: skip
+
+
+def fit_words(diagnosis: Diagnosis) -> dict[str, str]:
+    """Say of each parameter of the population whether it was learnt."""
+    return dict(
+        zip(diagnosis.population["parameter"], diagnosis.population["informed"], strict=True)
+    )
+
+
+def _shrunk() -> float:
+    """Give what holds 90 % of an effect on each side, in sds between patients.
+
+    It is normal, with a sd that is lognormal around `SHRINKAGE`.
+    """
+    z, weight = np.polynomial.hermite_e.hermegauss(40)
+    sd = SHRINKAGE * np.exp(SHRINKAGE_SPREAD * z)
+
+    def beyond(x: float) -> float:
+        return float(weight @ stats.norm.sf(x / sd) / weight.sum() - 0.05)
+
+    return float(brentq(beyond, 0.0, 100.0))  # type: ignore[arg-type]  # a root alone
 
 
 def drugs(model: Model) -> list[dict[str, Any]]:
