@@ -43,9 +43,9 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     "fast growth": (VERMILLION, ""),
     "insufficient priming": (SKY, "////"),
     "suppressive microenvironment": (PURPLE, "xxxx"),
-    "low antigenicity": (YELLOW, "...."),
+    "low antigenicity": (YELLOW, "\\\\\\\\"),
     "clonal escape": (BLUE, ""),
-    "exhaustion": (ORANGE, "\\\\\\\\"),
+    "exhaustion": (ORANGE, "...."),
     "epigenetic fixation": (GREEN, "++++"),
     "antigen loss": (WHITE, "oooo"),
     EXPOSURE: (DARK, "...."),
@@ -152,7 +152,7 @@ def _stacked(ax: Axes, shown: pd.DataFrame, at: np.ndarray, high: float) -> None
         look, share = _look(k, name), shown[name].to_numpy(float)
         ax.barh(
             at, share, high, left, facecolor=look.colour, hatch=look.hatch, edgecolor=INK,
-            linewidth=0.3,
+            linewidth=0.3 if high < 1.0 else 0.0,
         )  # fmt: skip
         left = left + share
     ax.set_xlim(0.0, 1.0)
