@@ -33,6 +33,8 @@ jax.config.update("jax_enable_x64", True)
 DAYS = np.arange(6) * 42.0
 REGIMEN = parse_schedules("atezolizumab 1200 mg q3w")
 JOINT = "log likelihood"
+ANEW = 25
+"""Replicates after which compiled programs are let go."""
 
 
 class Simulated(NamedTuple):
@@ -197,6 +199,8 @@ def main() -> None:
     kept = asked.keep.read_text().splitlines() if asked.keep and asked.keep.exists() else []
     rows = [json.loads(line) for line in kept][: asked.replicates]
     for seed in range(len(rows), asked.replicates):
+        if seed % ANEW == 0:
+            jax.clear_caches()  # programs of all replicates together fill the maps of a process
         rows.append(replicate(of, asked.patients, seed, asked.method))
         if asked.keep:
             with asked.keep.open("a") as file:

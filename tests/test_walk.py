@@ -299,6 +299,21 @@ def test_draws_without_scans_start_where_the_course_does(drawn):
     assert (np.asarray(found.measured) > GONE_MM / 2).all()
 
 
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_first_scan_is_drawn_with_the_probabilities_that_the_likelihood_gives(
+    drawn, densities, walk
+):
+    p = {n: jnp.asarray(x) for n, x in (TYPICAL | WALKS[walk] | {"vanish": 0.3}).items()}
+    course = jnp.log(jnp.array([10.0, 10.0]))
+    start = Scans(jnp.zeros(1), course[:1], jnp.zeros(1, bool))
+    found = drawn(course, start, jnp.zeros(1, bool), jnp.zeros(1), p, walk)
+    read = np.round(np.asarray(found.measured[:, 0]))
+    for size in (8, 9, 10, 11, 12):
+        term = densities[walk](course[:1], scans_of([size], np.zeros(1)), p)[0]
+        share = np.exp(float(term))
+        assert np.mean(read == size) == pytest.approx(share, abs=4 * np.sqrt(share / MANY) + 1e-4)
+
+
 def test_a_lesion_that_has_vanished_stays_so_mostly(drawn):
     sizes, p = SERIES["vanishing"], {n: jnp.asarray(x) for n, x in TYPICAL.items()}
     course = jnp.asarray([*centred(sizes), np.log(10.0)])

@@ -63,13 +63,18 @@ class Ahead(NamedTuple):
 
 
 def forwards(key: Array, now: Ahead, drift: Array, days: Array, p: Values) -> Ahead:
-    """Draw where a lesion is at the next scan, and how it is read."""
+    """Draw where a lesion is at the next scan, and how it is read; where no time passes, it stays.
+
+    So a course on which nothing was seen yet begins with a reading of where it begins, as the
+    likelihood of a first scan has it.
+    """
+    passes = days > 0.0
     go, here = steps(days, p), now.place.log_size
     k1, k2, k3, k4 = jax.random.split(key, 4)
     chance = jax.random.uniform(k1, (3,))
-    vanishes = chance[0] < vanishing(here, p)
+    vanishes = passes & (chance[0] < vanishing(here, p))
     stays = chance[0] < go.stay
-    still = ~now.place.gone & ~vanishes & (chance[1] < go.unchanged)
+    still = passes & ~now.place.gone & ~vanishes & (chance[1] < go.unchanged)
     kind = jax.random.categorical(k2, jnp.log(go.weight))
     z = jax.random.normal(k3, (2,), here.dtype)
     moved = here + drift + go.shift[kind] + go.sd[kind] * z[0]
@@ -78,6 +83,7 @@ def forwards(key: Array, now: Ahead, drift: Array, days: Array, p: Values) -> Ah
         more, slope = _ridden(jax.random.fold_in(k3, 1), slope, days, p)
         slope = jnp.where(now.place.gone, p["slope"] * z[1], slope)
         moved += more
+    moved = jnp.where(passes, moved, here)
     back = jnp.log(p["comeback_size"]) + p["comeback_sd"] * z[0]
     log_size = jnp.where(now.place.gone, back, jnp.where(still, here, moved))
     gone = jnp.where(now.place.gone, stays, vanishes)
