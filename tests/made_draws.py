@@ -50,6 +50,31 @@ def statistics(rng, chains, draws):
     }
 
 
+def tree_of(cohort, values, rng, shape):
+    """Values of draws that were never sampled beside the scans, as a fit holds them."""
+    dims = ("chain", "draw", "patient")
+    draws = {name: (dims[: x.ndim], x) for name, x in values.items()}
+    stats = {
+        "diverging": (dims[:2], np.zeros(shape, bool)),
+        "energy": (dims[:2], rng.normal(size=shape)),
+        "n_steps": (dims[:2], np.full(shape, 7)),
+    }
+    seen = {
+        "size_mm": ("obs", np.concatenate([p.size_mm for p in cohort])),
+        "censored": ("obs", np.concatenate([p.censored for p in cohort])),
+    }
+    scans = {
+        "obs_patient": ("obs", np.repeat(cohort.keys, [len(p.day) for p in cohort])),
+        "obs_day": ("obs", np.concatenate([p.day for p in cohort])),
+    }
+    groups = {
+        "posterior": xr.Dataset(draws, {"patient": list(cohort.keys)}),
+        "sample_stats": xr.Dataset(stats),
+        "observed_data": xr.Dataset(seen, scans),
+    }
+    return xr.DataTree.from_dict(groups)
+
+
 def a_fit(spoil=lambda values, stats: None, *, chains=4, draws=1000, pooling="partial", failed=0):
     """A fit of draws that were never sampled, spoilt in place by `spoil`."""
     rng = np.random.default_rng(5)

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
+from made_draws import tree_of
 from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
 from pdmodel.data import Note, ReadingLog
 from pdmodel.dosing import parse_schedules, planned
@@ -91,35 +91,14 @@ def a_fit(pooling="partial", patients=PATIENTS, **more):
             around = q.centre + 0.2 * rng.normal(size=SHAPE)
             values[f"{q.name}_typical"] = np.asarray(q.natural(around))
             values[f"{q.name}_sd"] = q.between * np.exp(0.2 * rng.normal(size=SHAPE))
-    dims = ("chain", "draw", "patient")
-    stats = {
-        "diverging": (dims[:2], np.zeros(SHAPE, bool)),
-        "energy": (dims[:2], rng.normal(size=SHAPE)),
-        "n_steps": (dims[:2], np.full(SHAPE, 7)),
-    }
-    seen = {
-        "size_mm": ("obs", np.concatenate([p.size_mm for p in cohort])),
-        "censored": ("obs", np.concatenate([p.censored for p in cohort])),
-    }
-    scans = {
-        "obs_patient": ("obs", np.repeat(cohort.keys, [len(p.day) for p in cohort])),
-        "obs_day": ("obs", np.concatenate([p.day for p in cohort])),
-    }
-    groups = {
-        "posterior": xr.Dataset(
-            {name: (dims[: x.ndim], x) for name, x in values.items()},
-            {"patient": list(cohort.keys)},
-        ),
-        "sample_stats": xr.Dataset(stats),
-        "observed_data": xr.Dataset(seen, scans),
-    }
+    tree = tree_of(cohort, values, rng, SHAPE)
     manifest = {
         "options": {"pooling": pooling, "max_depth": 8, "accuracy": "draft", "seed": 11},
         "failed_solves": {"posterior": "0 of 160"},
         "sha256": {"cohort.json": "abc123"},
         "machine": "a machine",
     }
-    return Fit(MODEL, cohort, xr.DataTree.from_dict(groups), manifest)
+    return Fit(MODEL, cohort, tree, manifest)
 
 
 def labels_of(cohort, classes):

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
+from made_draws import tree_of
 from pdmodel import Cohort, Fit, Model, Patient, drug, mechanism, residual
 from pdmodel.data import ReadingLog
 from pdmodel.dosing import parse_schedules, planned
@@ -71,29 +72,7 @@ def a_fit(pooling="partial", patients=PATIENTS):
             u = q.centre + 0.1 * rng.normal(size=sampled)
             values[f"{q.name}_typical"] = natural(u, q.transform)
             values[f"{q.name}_sd"] = q.between * np.exp(0.1 * rng.normal(size=sampled))
-    dims = ("chain", "draw", "patient")
-    coords = {"patient": list(cohort.keys)}
-    posterior = {name: (dims[: x.ndim], x) for name, x in values.items()}
-    stats = {
-        "diverging": (dims[:2], np.zeros(sampled, bool)),
-        "energy": (dims[:2], rng.normal(size=sampled)),
-        "n_steps": (dims[:2], np.full(sampled, 7)),
-    }
-    seen = {
-        "size_mm": ("obs", np.concatenate([p.size_mm for p in cohort])),
-        "censored": ("obs", np.concatenate([p.censored for p in cohort])),
-    }
-    scans = {
-        "obs_patient": ("obs", np.repeat(cohort.keys, [len(p.day) for p in cohort])),
-        "obs_day": ("obs", np.concatenate([p.day for p in cohort])),
-    }
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(posterior, coords),
-            "sample_stats": xr.Dataset(stats),
-            "observed_data": xr.Dataset(seen, scans),
-        }
-    )
+    tree = tree_of(cohort, values, rng, sampled)
     manifest = {
         "options": {"pooling": pooling, "max_depth": 8, "accuracy": "draft"},
         "failed_solves": {"posterior": "0 of 320"},

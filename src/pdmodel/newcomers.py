@@ -18,7 +18,7 @@ from pdmodel.likelihood import evidence
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, side_by_side
 from pdmodel.quadrature.climb import Known, explored, nothing_known
-from pdmodel.quadrature.coordinates import Coordinates, Population
+from pdmodel.quadrature.coordinates import Coordinates, Population, Traits
 from pdmodel.quadrature.integrand import Series, log_weights, series
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import chosen
@@ -65,7 +65,7 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     accuracy, drug_seed = fit.manifest["options"]["accuracy"], fit.kinetics_seed
     data = evidence(fit.model, cohort, accuracy, drug_seed)
     it = series(data, traits(of, cohort, fit.manifest["options"].get("scaling", {})))
-    names, population = _populations(of, it, fit, draws)
+    names, population = populations(of, it.traits, fit, draws)
     middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
     known = _known(of, it, middle, seed)
     nodes, known = laid(of, it, known, middle, key_of(seed, "newcomers"), LAID, KEPT)
@@ -106,10 +106,13 @@ def _like(fit: Fit, cohort: Cohort) -> None:
         )
 
 
-def _populations(
-    of: Coordinates, it: Series, fit: Fit, draws: int
+def populations(
+    of: Coordinates, own: Traits, fit: Fit, draws: int
 ) -> tuple[dict[str, np.ndarray], Population]:
-    """Named values of the population and the populations themselves, draws first."""
+    """Give draws of a fit's population, evenly spaced: named values, and populations; draws first.
+
+    At most as many as there are.
+    """
     stacked = fit.posterior.stack(sample=("chain", "draw"))  # xarray's
     total = stacked.sizes["sample"]
     rows = np.linspace(0, total - 1, min(draws, total)).astype(int)
@@ -119,7 +122,7 @@ def _populations(
         if stacked[name].dims == ("sample",)
     }
     wanted = {name: jnp.asarray(value) for name, value in names.items()}
-    return names, jax.vmap(partial(of.population_of, traits=it.traits))(wanted)
+    return names, jax.vmap(partial(of.population_of, traits=own))(wanted)
 
 
 def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Known:

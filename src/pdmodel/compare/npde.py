@@ -7,10 +7,8 @@ of a model that is right are independent standard normals, within a patient too.
 """
 
 from dataclasses import replace
-from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -22,6 +20,7 @@ from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
 from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
+from pdmodel.newcomers import populations
 from pdmodel.predict import replicated
 
 SMALLEST = 1.0
@@ -29,7 +28,9 @@ SMALLEST = 1.0
 HALF_MM = 0.5
 """What rounding to whole mm hides on each side."""
 RIDGE = 1e-9
+"""Added to the diagonal of a covariance, as a share of its trace, so that it can be factored."""
 LEAST_REPLICATES = 100
+"""Solved strangers below which a patient has no errors."""
 
 
 def strangers(fit: Fit, *, draws: int = 1000, seed: int = 0) -> Fit:
@@ -62,20 +63,12 @@ def strangers(fit: Fit, *, draws: int = 1000, seed: int = 0) -> Fit:
         )
     options = fit.manifest["options"]
     of = coordinates(fit.model, options)
-    names = {
-        str(name): jnp.asarray(_spaced(x.to_numpy().ravel(), draws))
-        for name, x in fit.posterior.data_vars.items()
-        if x.dims == ("chain", "draw")
-    }
-    count = len(next(iter(names.values())))
     own = traits(of, fit.cohort, options.get("scaling", {}))
-    population = jax.vmap(partial(of.population_of, traits=own))(names)
-    shape = (count, len(fit.cohort), len(of.effects) + 1)
+    names, population = populations(of, own, fit, draws)
+    shape = (len(population.shared), len(fit.cohort), len(of.effects) + 1)
     z = jax.random.normal(key_of(seed, "strangers"), shape)
     moved = population.centre + (population.root @ z[..., :-1, None])[..., 0]
-    values: dict[str, tuple] = {
-        name: (("chain", "draw"), np.asarray(x)[None]) for name, x in names.items()
-    }
+    values: dict[str, tuple] = {name: (("chain", "draw"), x[None]) for name, x in names.items()}
     dims = ("chain", "draw", "patient")
     for k, q in enumerate(of.effects):
         values[q.name] = (dims, np.asarray(q.natural(moved[..., k]))[None])
@@ -125,10 +118,6 @@ def npde(fit: Fit, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
             middle, errors = np.median(solved, axis=0), _errors(p, solved, rng)
         tables.append(pd.DataFrame(table | {"predicted": middle, "npde": errors}))
     return pd.concat(tables, ignore_index=True)
-
-
-def _spaced(x: np.ndarray, count: int) -> np.ndarray:
-    return x[np.linspace(0, len(x) - 1, min(count, len(x))).astype(int)]
 
 
 def summary(errors: np.ndarray) -> dict[str, float]:

@@ -7,9 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
-from pdmodel.plot.style import CLASSES, INK, SMALL, dress, key_below, names_in, page, patch
+from pdmodel.plot.style import CLASSES, INK, SMALL, dress, key_below, names_in, page, patch, sheet
 from pdmodel.resistance import UNDECIDED, classify
 from pdmodel.response import CLASSES as NAMES
 
@@ -50,14 +49,10 @@ def plot_classes(
     """
     table = classify(fit) if labels is None else labels
     table = in_order(table.assign(name=names_in(table, hide_ids=hide_ids)))
-    pages = -(-len(table) // PER_PAGE)
-    if page_number is not None and not 1 <= page_number <= pages:
-        raise OptionError(f"page_number is {page_number}; there are pages 1 to {pages}.")
-    if page_number is None and pages > 1:
+    one = sheet(len(table), PER_PAGE, page_number)
+    if page_number is None and one.pages > 1:
         return _everybody(table)
-    first = PER_PAGE * ((page_number or 1) - 1)
-    where = f", page {page_number} of {pages}" if pages > 1 else ""
-    return _by_name(table.iloc[first : first + PER_PAGE].reset_index(drop=True), len(table), where)
+    return _by_name(table.iloc[one.rows].reset_index(drop=True), len(table), one.where)
 
 
 def in_order(labels: pd.DataFrame) -> pd.DataFrame:

@@ -6,15 +6,10 @@ from matplotlib.figure import Figure
 from pdmodel.compare import leave_one_out_pit
 from pdmodel.compare.loo import LARGEST_K
 from pdmodel.fit import Fit
-from pdmodel.plot.pit import draw_places
+from pdmodel.plot.pit import READ, draw_places
 from pdmodel.plot.style import paragraph
 
-TOLD = (
-    "Place of a scan: probability that its forecast gave to smaller sizes, drawn at random within "
-    "its bin of 1 mm or below the limit. Raised at both ends: forecasts too sure. Raised in the "
-    "middle: not sure enough. Slanted: too small or too large. The parameters behind a forecast "
-    "are those learnt from all other scans, by weights"
-)
+TOLD = f"{READ} The parameters behind a forecast are those learnt from all other scans, by weights"
 
 
 def plot_loo_pit(

@@ -15,12 +15,16 @@ from pdmodel.fit import Fit
 from pdmodel.plot.calibration import LEVEL, ecdf_difference, pit_bars
 from pdmodel.plot.style import BLUE, GREY, INK, SKY, dress, heading, key_below, page, paragraph
 
-NOTES = paragraph(
+READ = (
     "Place of a scan: probability that its forecast gave to smaller sizes, drawn at random within "
     "its bin of 1 mm or below the limit. Raised at both ends: forecasts too sure. Raised in the "
-    "middle: not sure enough. Slanted: too small or too large. Each forecast is from the scans "
-    "before it, but with parameters learnt from all scans, so that faults may stay hidden; "
-    "'pdmodel compare' holds scans out. Bands take scans as independent."
+    "middle: not sure enough. Slanted: too small or too large."
+)
+"""How places are read."""
+NOTES = paragraph(
+    f"{READ} Each forecast is from the scans before it, but with parameters learnt from all scans, "
+    "so that faults may stay hidden; 'pdmodel compare' holds scans out. Bands take scans as "
+    "independent."
 )
 
 

@@ -22,6 +22,7 @@ from pdmodel.plot.style import (
     page,
     paragraph,
     plain,
+    sheet,
 )
 from pdmodel.simulate.rescue import NOTHING
 
@@ -78,17 +79,14 @@ def plot_rescue(
         raise DataError("The table of rescues has no patient; there is nothing to draw.")
     table = table.assign(name=names_in(table, hide_ids=hide_ids))
     shown, total = best_of_each(table), table["name"].nunique()
-    pages, number = -(-total // PER_PAGE), page_number or 1
-    if not 1 <= number <= pages:
-        raise OptionError(f"page_number is {number}; there are pages 1 to {pages}.")
-    names = shown["name"].drop_duplicates().iloc[PER_PAGE * (number - 1) : PER_PAGE * number]
+    one = sheet(total, PER_PAGE, page_number)
+    names = shown["name"].drop_duplicates().iloc[one.rows]
     options = shown["add_on"].drop_duplicates().tolist()
     figure = page(0.3 * len(names) * max(1.0, 0.5 * len(options)) + 2.3)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.35, 1.0])
     _gains(left, shown, names.tolist(), options)
     _best(right, table[table["best"].astype(bool)].set_index("name").loc[names])
-    where = f", page {number} of {pages}" if pages > 1 else ""
-    dress(left, title=f"Gain of add-ons, {total} patients{where}", x="Gain (days)")
+    dress(left, title=f"Gain of add-ons, {total} patients{one.where}", x="Gain (days)")
     left.set_yticks(range(len(names)), names, fontsize=SMALL)
     left.grid(visible=False, axis="y")
     key_below(figure, _keys(options), 4, NOTES)

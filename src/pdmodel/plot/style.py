@@ -17,6 +17,7 @@ from PIL import Image
 
 from pdmodel.data import Cohort
 from pdmodel.data.cohort import SizeKind
+from pdmodel.errors import OptionError
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -115,6 +116,30 @@ def names_of(cohort: Cohort, *, hide_ids: bool = False) -> dict[str, str]:
     ids = [patient.id for patient in cohort]
     once = len(set(ids)) == len(ids)
     return {patient.key: plain(patient.id if once else patient.key) for patient in cohort}
+
+
+class Sheet(NamedTuple):
+    """One page of several: how many there are, which one, its rows, and how a title names it."""
+
+    pages: int
+    number: int
+    rows: slice
+    where: str
+
+
+def sheet(total: int, on_each: int, number: int | None) -> Sheet:
+    """Choose the rows of a page, counted from 1; the first if none is asked for.
+
+    Raises
+    ------
+    OptionError
+        If there is no such page.
+    """
+    pages, asked = -(-total // on_each), 1 if number is None else number
+    if not 1 <= asked <= pages:
+        raise OptionError(f"page_number is {asked}; there are pages 1 to {pages}.")
+    where = f", page {asked} of {pages}" if pages > 1 else ""
+    return Sheet(pages, asked, slice(on_each * (asked - 1), on_each * asked), where)
 
 
 def names_in(table: pd.DataFrame, *, hide_ids: bool = False) -> pd.Series:

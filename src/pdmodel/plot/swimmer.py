@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
 from pdmodel.plot.change import Groups, grouped
 from pdmodel.plot.style import (
@@ -22,6 +21,7 @@ from pdmodel.plot.style import (
     page,
     patch,
     plain,
+    sheet,
 )
 from pdmodel.plot.times import doses_of, swum
 from pdmodel.response import rule_named
@@ -72,16 +72,12 @@ def plot_swimmer(
     """
     table = swum(fit.cohort, rule_named(rule))
     groups = grouped(fit.cohort, labels, rule)
-    pages = -(-len(table) // PER_PAGE)
-    if page_number is not None and not 1 <= page_number <= pages:
-        raise OptionError(f"page_number is {page_number}; there are pages 1 to {pages}.")
-    if page_number is None and pages > 1:
+    one = sheet(len(table), PER_PAGE, page_number)
+    if page_number is None and one.pages > 1:
         return _everybody(table, groups)
-    first = PER_PAGE * ((page_number or 1) - 1)
-    where = f", page {page_number} of {pages}" if pages > 1 else ""
-    shown = table.iloc[first : first + PER_PAGE].reset_index(drop=True)
+    shown = table.iloc[one.rows].reset_index(drop=True)
     names = names_of(fit.cohort, hide_ids=hide_ids)
-    return _by_name(fit, shown, groups, names, f"{len(table)} patients{where}")
+    return _by_name(fit, shown, groups, names, f"{len(table)} patients{one.where}")
 
 
 def _by_name(
