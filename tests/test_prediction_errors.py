@@ -1,4 +1,4 @@
-"""Errors of scans: among those of strangers, and with each scan left out of the fit."""
+"""Errors of scans: among those of new patients, and with each scan left out of the fit."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ import xarray as xr
 from four_patients import PATIENTS, a_patient
 from pdmodel import Cohort
 from pdmodel.compare import leave_one_out_pit, npde, one_step_pit
-from pdmodel.compare.npde import strangers, summary
+from pdmodel.compare.npde import from_population, summary
 from pdmodel.errors import DataError, OptionError
 from pdmodel.plot import plot_loo_pit, plot_npde, png
 from pdmodel.plot.npde import percentiles
@@ -39,8 +39,8 @@ def seen_as(fit, size, limit=5.0):
     return replace(fit, cohort=Cohort(tuple(people)))
 
 
-def test_errors_of_strangers_are_standard_normal_and_those_of_others_are_not(many):
-    size = replicated(strangers(many, seed=5), draws=4, seed=5)["size_mm"][2].to_numpy()
+def test_errors_of_new_patients_are_standard_normal_and_those_of_others_are_not(many):
+    size = replicated(from_population(many, seed=5), draws=4, seed=5)["size_mm"][2].to_numpy()
     right = npde(seen_as(many, size.reshape(30, 4)), draws=300, seed=1)
     found = summary(right["npde"].to_numpy())
     assert found["mean"] == pytest.approx(0, abs=0.3)
@@ -61,24 +61,24 @@ def test_a_lesion_that_stays_too_small_is_no_surprise_each_time(many):
     assert last.std() < 1.5
 
 
-def test_strangers_have_the_spread_and_correlations_of_the_population(many):
+def test_new_patients_have_the_spread_and_correlations_of_the_population(many):
     names = [f"{a}_{b}_correlation" for a, b in (("baseline", "growth"), ("baseline", "kill"),
                                                  ("growth", "kill"))]  # fmt: skip
     tree = many.tree.copy()
     half = {name: (("chain", "draw"), np.full((2, 600), 0.5)) for name in names}
     tree["posterior"] = xr.DataTree(many.posterior.assign(half))
     options = many.manifest["options"] | {"correlated": True}
-    found = strangers(replace(many, tree=tree, manifest=many.manifest | {"options": options}))
+    found = from_population(replace(many, tree=tree, manifest=many.manifest | {"options": options}))
     drawn = found.values()
     x = {q.name: np.asarray(q.unbounded(drawn[q.name])) for q in many.model.individual}
     for q in many.model.individual:
         assert x[q.name].std() == pytest.approx(q.iiv, rel=0.05)
     assert np.corrcoef(x["growth"].ravel(), x["kill"].ravel())[0, 1] == pytest.approx(0.5, abs=0.03)
-    alone = np.asarray(strangers(many).values()["kill"])
+    alone = np.asarray(from_population(many).values()["kill"])
     assert abs(np.corrcoef(alone[:, 0], alone[:, 1])[0, 1]) < 0.15
 
 
-def test_patients_alone_have_no_strangers(fit):
+def test_patients_alone_have_no_population(fit):
     options = fit.manifest["options"] | {"pooling": "none"}
     alone = replace(fit, manifest=fit.manifest | {"options": options})
     with pytest.raises(OptionError, match=r"has no population .* fit with --pooling partial"):

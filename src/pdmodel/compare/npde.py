@@ -1,6 +1,6 @@
 """Whether whole patients are like patients of the population: normalised prediction errors.
 
-Each patient's series is drawn many times as that of a stranger, with new effects from the learnt
+Each patient's series is drawn many times as that of a new patient, with effects from the learnt
 population on the same days under the same doses. The real series is freed of its mean and of its
 correlations as these drawn ones are, and placed among them (doi:10.1007/s11095-006-9067-5). Errors
 of a model that is right are independent standard normals, within a patient too.
@@ -30,10 +30,10 @@ HALF_MM = 0.5
 RIDGE = 1e-9
 """Added to the diagonal of a covariance, as a share of its trace, so that it can be factored."""
 LEAST_REPLICATES = 100
-"""Solved strangers below which a patient has no errors."""
+"""Solved new patients below which a patient has no errors."""
 
 
-def strangers(fit: Fit, *, draws: int = 1000, seed: int = 0) -> Fit:
+def from_population(fit: Fit, *, draws: int = 1000, seed: int = 0) -> Fit:
     """Give every patient of a fit new effects, drawn from the population that was learnt.
 
     Correlations and covariates of the fit are kept.
@@ -92,21 +92,21 @@ def npde(fit: Fit, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     fit : Fit
         Hierarchical.
     draws : int
-        Of the population, one stranger of each for each patient; at most as many as there are.
+        Of the population, one new patient of each in each place; at most as many as there are.
     seed : int
 
     Returns
     -------
     DataFrame
         Columns ``patient`` (key), ``day, size_mm, censored``; ``predicted``, the median of the
-        strangers in mm; and ``npde``. nan where too few courses could be solved.
+        new patients in mm; and ``npde``. nan where too few courses could be solved.
 
     Raises
     ------
     OptionError
         If the fit is of patients alone.
     """
-    drawn = replicated(strangers(fit, draws=draws, seed=seed), draws=draws, seed=seed)
+    drawn = replicated(from_population(fit, draws=draws, seed=seed), draws=draws, seed=seed)
     size, ends = drawn["size_mm"].to_numpy(), np.cumsum([len(p.day) for p in fit.cohort])
     rng = np.random.default_rng([seed, len(ends)])
     tables = []

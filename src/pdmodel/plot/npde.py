@@ -1,4 +1,4 @@
-"""NPDE plot: whether whole series are like those of strangers from the learnt population."""
+"""NPDE plot: whether whole series are like those of new patients from the learnt population."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ FEWEST = 8
 CUTS = (0.05, 0.5, 0.95)
 UNIT = "NPDE (sds of a standard normal)"
 NOTES = paragraph(
-    "Error of a scan: its place among scans of strangers drawn from the population as it was "
+    "Error of a scan: its place among scans of new patients drawn from the population as it was "
     "learnt, freed of what earlier scans of the patient foretell. Right: independent standard "
     "normals, without a trend. Bands: 90 % of such errors, all of the curve together on the left, "
     "each median or percentile on the right. The population was learnt from these scans, so that "
@@ -51,7 +51,7 @@ def plot_npde(
     table : DataFrame, optional
         As `pdmodel.compare.npde` gives it; computed here otherwise.
     draws, seed : int
-        Of the strangers, if they are drawn here.
+        Of the new patients, if they are drawn here.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def plot_npde(
     _curve(left, kept["npde"].to_numpy(float), seed)
     for ax, column, x in (
         (middle, "day", "Days from the first dose"),
-        (right, "predicted", "Median stranger (mm)"),
+        (right, "predicted", "Predicted size, median (mm)"),
     ):
         _over(ax, kept[column].to_numpy(float), kept)
         title = "Over time" if column == "day" else "Over size"
@@ -85,7 +85,7 @@ def plot_npde(
     missing = len(table) - len(kept)
     heading(
         figure,
-        f"{len(kept)} scans among those of strangers: mean {found['mean']:+.2f}, "
+        f"Prediction errors of {len(kept)} scans: mean {found['mean']:z.2f}, "
         f"sd {found['sd']:.2f}" + (f"; {missing} unsolved left out" if missing else ""),
     )
     tests = (
