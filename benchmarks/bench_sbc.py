@@ -35,6 +35,8 @@ REGIMEN = parse_schedules("atezolizumab 1200 mg q3w")
 JOINT = "log likelihood"
 ANEW = 25
 """Replicates after which compiled programs are let go."""
+DRAWS, CHAINS = 400, 4
+"""Of each fit, as many as `pdmodel fit` makes by itself or fewer."""
 
 
 class Simulated(NamedTuple):
@@ -102,26 +104,27 @@ def replicate(of: Coordinates, patients: int, seed: int, method: Method) -> dict
     """Rank the truth among the draws of a fit, from 0 to 1 with ties broken; one replicate."""
     cohort, named, values = simulated(of, patients, seed)
     began = time.perf_counter()
-    fit = pdm.fit(of.model, cohort, seed=seed, method=method, draws=200)
-    found = pdm.diagnose(fit)
+    fit = pdm.fit(of.model, cohort, seed=seed, method=method, draws=DRAWS, chains=CHAINS)
+    found, total = pdm.diagnose(fit), DRAWS * CHAINS
     rng = np.random.default_rng([seed, 8])
     out = {"seed": seed, "seconds": time.perf_counter() - began, "trusted": found.trusted}
+    out["reasons"] = "; ".join(found.reasons)
     out["pareto_k"] = fit.manifest.get("pareto_k", np.nan)
     drawn = {str(n): fit.posterior[n].to_numpy() for n in fit.posterior.data_vars}
     # chosen draws are thinned to what they are worth
-    keep = max(20, int(fit.manifest.get("effective_share", 1.0) * 800 / 2))
-    rows = np.linspace(0, 799, min(keep, 800)).astype(int)
+    keep = max(20, int(fit.manifest.get("effective_share", 1.0) * total / 2))
+    rows = np.linspace(0, total - 1, min(keep, total)).astype(int)
     scalar = {n: v.reshape(-1)[rows] for n, v in drawn.items() if v.ndim == 2}
     for name, x in scalar.items():
         out[name] = _rank(x, named[name], rng)
     free = [q.name for q in of.model.free]
-    flat = {n: drawn[n].reshape(800, *drawn[n].shape[2:])[rows] for n in free}
+    flat = {n: drawn[n].reshape(total, *drawn[n].shape[2:])[rows] for n in free}
     true = {n: values[n][None] for n in free}
     shared = {q.name for q in of.model.shared}
     true = {n: (v[:, 0] if n in shared else v) for n, v in true.items()}
     out[JOINT] = _rank(joint(of.model, cohort, flat), joint(of.model, cohort, true)[0], rng)
     for q in of.model.individual:
-        x = drawn[q.name].reshape(800, -1)[rows]
+        x = drawn[q.name].reshape(total, -1)[rows]
         place = [_rank(x[:, k], values[q.name][k], rng) for k in range(patients)]
         out[f"in 50 %, {q.name}"] = float(np.mean(np.abs(np.array(place) - 0.5) < 0.25))
         out[f"in 90 %, {q.name}"] = float(np.mean(np.abs(np.array(place) - 0.5) < 0.45))
@@ -154,7 +157,7 @@ def summary(rows: list[dict[str, float]]) -> None:
         f"passed diagnose: {table['trusted'].sum()} of {count}; Pareto k above 0.7: "
         f"{(table['pareto_k'] > 0.7).sum()}; seconds each, median {table['seconds'].median():.0f}"
     )
-    told = ("seed", "seconds", "trusted", "pareto_k")
+    told = ("seed", "seconds", "trusted", "pareto_k", "reasons")
     every = [str(name) for name in table.columns]
     names = [n for n in every if n not in told and not n.startswith("in ")]
     allowed = band(count)

@@ -23,9 +23,10 @@ from pdmodel.newcomers import joined
 from pdmodel.nodes import Nodes
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
-from pdmodel.quadrature.integrand import log_posterior, log_weights, series, weighed
+from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
 from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import laid
+from pdmodel.quadrature.series import series
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 
@@ -98,7 +99,7 @@ def over_a_grid(of, it, x):
     effects = jnp.broadcast_to(place[:, None, None], (121, it.data.patients, 1))
     grid = Nodes(effects, jnp.zeros((121, it.data.patients)))
     population = of.population(x, it.traits)
-    return log_posterior(of, log_weights(of, it, grid, population), x)
+    return log_posterior(of, it, log_weights(of, it, grid, population), x)
 
 
 def test_the_climb_ends_at_the_mode(posed, summit):

@@ -17,11 +17,12 @@ from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_n
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import tabled
 from pdmodel.quadrature.emulator import emulator, proposed
-from pdmodel.quadrature.integrand import Courses, Series, log_marginals
+from pdmodel.quadrature.integrand import Courses, log_posterior
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import Weighed, at_one, gathered, together, weigh
-from pdmodel.quadrature.resampling import resampled
+from pdmodel.quadrature.resampling import Chosen, resampled
 from pdmodel.quadrature.rule import MOST, laid
+from pdmodel.quadrature.series import Series
 
 type Report = Callable[[Progress], None]
 type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -102,18 +103,36 @@ def prepared(
     return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
 
 
-def by_nodes(
+class Settled(NamedTuple):
+    """Draws of the population: what they rest on, positions (chains, draws, ...), and worth."""
+
+    before: Prepared
+    at: Weighed
+    chosen: Chosen
+
+
+def settled(
     of: Coordinates, it: Series, seed: int, settings: Settings, effort: Effort, report: Report,
     checkpoints: Checkpoints,
-) -> Sampled:  # fmt: skip
-    """Sample the population with patients integrated out over nodes, then the patients."""
+) -> Settled:  # fmt: skip
+    """Sample the population alone, with patients integrated out over nodes."""
     before = prepared(of, it, seed, effort, report, checkpoints)
     shape = (settings.chains, settings.draws)
     total = settings.chains * settings.draws
     found, log_weight = _weighed(of, it, before, seed, effort, total, report, checkpoints)
     chosen = resampled(log_weight, *shape, seed)
     rows = chosen.row.ravel()
-    mine = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
+    at = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
+    return Settled(before, at, chosen)
+
+
+def by_nodes(
+    of: Coordinates, it: Series, seed: int, settings: Settings, effort: Effort, report: Report,
+    checkpoints: Checkpoints,
+) -> Sampled:  # fmt: skip
+    """Sample the population with patients integrated out over nodes, then the patients."""
+    before, mine, chosen = settled(of, it, seed, settings, effort, report, checkpoints)
+    shape = (settings.chains, settings.draws)
     values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
     statistics = {
         "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
@@ -121,7 +140,7 @@ def by_nodes(
     }  # fmt: skip
     figures = {
         "pareto_k": np.array(chosen.pareto_k),
-        "effective_share": np.array(chosen.effective / rows.size),
+        "effective_share": np.array(chosen.effective / chosen.row.size),
         "climb_settled": np.array(before.summit.settled),
         "courses_read_off": np.array(before.courses is not None),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
@@ -234,8 +253,9 @@ def checked(
             )
         else:
             found = without_nodes(of, it, population)
-        fresh = jnp.sum(log_marginals(found.log_weight)) + of.log_prior(at)
-        return float(fresh - float(stored)), float(jnp.sqrt(jnp.sum(1.0 / found.effective)))
+        fresh = log_posterior(of, it, found.log_weight, at)
+        noise = jnp.sqrt(jnp.sum(1.0 / found.effective, where=it.seen))
+        return float(fresh - float(stored)), float(noise)
 
     error, noise = np.array(side_by_side(one, effort.checks)).T
     return {"error_nats": error - np.mean(error), "noise_nats": noise}

@@ -21,7 +21,7 @@ from pdmodel.marginal import integrable
 from pdmodel.memory import fits
 from pdmodel.model import Model
 from pdmodel.nuts import Progress, Settings
-from pdmodel.quadrature.integrand import series
+from pdmodel.quadrature.series import series
 from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
