@@ -20,7 +20,7 @@ from pdmodel.quadrature.emulator import emulator, proposed
 from pdmodel.quadrature.integrand import Courses, log_posterior
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import Weighed, at_one, gathered, together, weigh
-from pdmodel.quadrature.resampling import Chosen, resampled
+from pdmodel.quadrature.resampling import Chosen, resampled, worth
 from pdmodel.quadrature.rule import MOST, laid
 from pdmodel.quadrature.series import Series
 
@@ -42,6 +42,8 @@ class Effort(NamedTuple):
         Rounds of positions that are drawn around the mode, and how many in each.
     sharpened, added : int
         The same of positions that the emulator proposes, from which it is learnt anew.
+    more : int
+        Further rounds of these at most, while what is proposed is worth less than `WORTH`.
     checks, fresh : int
         Draws at which the likelihood is compared with that over fresh nodes, and how many these
         are for each patient; fewer where those of all patients would be more than `MOST`.
@@ -54,19 +56,22 @@ class Effort(NamedTuple):
     pooled: int
     sharpened: int
     added: int
+    more: int
     checks: int
     fresh: int
 
     def positions(self) -> int:
-        """Count the positions that are weighed before the draws."""
+        """Count the positions that are weighed before the draws, at least."""
         return self.rounds * self.pooled + self.sharpened * self.added
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "nodes": Effort(2048, 128, 8, 2, 256, 4, 256, 8, 2048),
-    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 4, 1024),
+    "nodes": Effort(2048, 128, 8, 2, 256, 4, 256, 8, 8, 2048),
+    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 2, 4, 1024),
 }
 """By design: what is spent on a fit, and on a first answer."""
+WORTH = 0.5
+"""Independent draws that a position proposed by the emulator is worth, at which it will do."""
 
 
 class Prepared(NamedTuple):
@@ -185,10 +190,17 @@ def _weighed(
         )
 
     every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
-    for turn in range(effort.sharpened):
+    most = effort.sharpened + effort.more
+    for turn in range(most):
         stand_in = emulator(every.x, every.log_posterior, around)
         x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
-        every = together([every, of_positions(x, f"proposed {turn}")])
+        found = of_positions(x, f"proposed {turn}")
+        every = together([every, found])
+        if turn + 1 < effort.sharpened:
+            continue
+        if worth(found.log_posterior - stand_in.log_density(x)) > WORTH:
+            break
+        told.total += effort.added * (turn + 1 < most)
     stand_in = emulator(every.x, every.log_posterior, around)
     found = of_positions(proposed(stand_in, total, key_of(seed, "emulator")), "draws")
     return found, found.log_posterior - stand_in.log_density(found.x)

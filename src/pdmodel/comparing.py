@@ -85,7 +85,7 @@ def _table(
     """Score all, write the tables, and say them in lines."""
     from pdmodel.compare import NULLS, differences, held_out, summary
     from pdmodel.compare.kept import taken
-    from pdmodel.compare.tables import lines
+    from pdmodel.compare.tables import doubts, lines
     from pdmodel.tables import write_table
 
     with shell.no_empty(taken(output, overwrite=overwrite)):
@@ -94,7 +94,7 @@ def _table(
     named = _with_ids(scores, cohort)
     for name, table in zip(TABLES, (named, summed, pairs), strict=True):
         write_table(table, output / name, hide_ids=hide_ids and table is named)
-    return lines(summed, pairs, NULLS)
+    return [*lines(summed, pairs, NULLS), *(f"Beware: {one}" for one in doubts(scores))]
 
 
 def _with_ids(scores: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":

@@ -45,6 +45,9 @@ drifts under the same noise; and smooth curves."""
 NULLS = ("flat:last_value_flat", "flat:last_value", "flat:walk_slope")
 """What every other model is compared with."""
 
+JUDGED = ("pareto_k", "off_nats")
+"""How far the population that a score rests on can be trusted, as in `Learnt`."""
+
 type Watch = Callable[[], AbstractContextManager[Report]]
 
 
@@ -99,8 +102,8 @@ def held_out(
     Returns
     -------
     DataFrame
-        ``model, fold, design, patient`` (its key) and the columns of `Scores`; a row for each
-        model, design and scan ahead.
+        ``model, fold, design, patient`` (its key), the columns of `Scores`, and those of
+        `JUDGED`; a row for each model, design and scan ahead.
 
     Raises
     ------
@@ -189,12 +192,13 @@ def _of_fold(
             laid(), learns, seed=asked.plan.seed,
             method=asked.plan.options.get("method", "quick"), report=report,
         )  # fmt: skip
-    table = pd.DataFrame(it.x, columns=pd.Index(laid().of.names)).assign(pareto_k=it.pareto_k)
+    table = pd.DataFrame(it.x, columns=pd.Index(laid().of.names))
+    table = table.assign(pareto_k=it.pareto_k, off_nats=it.off_nats)
     store(path, table, made_from)
     asked.tell(
         f"{label}, fold {fold + 1} of {asked.plan.folds}: population learnt from {learns.sum()} "
         f"patients in {perf_counter() - began:.0f} s (worth {it.effective:.0f} draws, Pareto k "
-        f"{it.pareto_k:.2f})."
+        f"{it.pareto_k:.2f}, likelihood off by {it.off_nats:.1f} nats)."
     )
     return _read_back(path, made_from, asked.tell)
 
@@ -243,20 +247,23 @@ def _scores(
         laid.of.model,
         every,
         {key: value[:, place] for key, value in values.items()},
-        log_size[:, place[:, None], _visits(every, room)],
+        log_size[:, place[:, None], visits(every, room)],
         ok[:, place],
         seed=plan.seed,
         room=room,
     )._asdict()
     whose = place[found.pop("patient")]
-    k = np.array([one["pareto_k"].iloc[0] for one in learnt_from])
+    judged = {
+        name: np.array([one[name].iloc[0] for one in learnt_from])[asked.fold[whose]]
+        for name in JUDGED
+    }
     return pd.DataFrame({
         "fold": asked.fold[whose] + 1, "design": name,
-        "patient": np.array(asked.cohort.keys)[whose], **found, "pareto_k": k[asked.fold[whose]],
+        "patient": np.array(asked.cohort.keys)[whose], **found, **judged,
     })  # fmt: skip
 
 
-def _visits(held: Sequence[Held], room: Room) -> np.ndarray:
+def visits(held: Sequence[Held], room: Room) -> np.ndarray:
     """Give the places of scans seen and ahead among the visits, padded by the last of them."""
     rows = []
     for one in held:

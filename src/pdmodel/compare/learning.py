@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdmodel.by_nodes import EFFORTS, settled
+from pdmodel.by_nodes import EFFORTS, checked, settled
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError, OptionError
+from pdmodel.integration import beyond_noise
+from pdmodel.keys import key_of
 from pdmodel.library import drug, mechanism
 from pdmodel.likelihood import Evidence, evidence, expected_sizes
 from pdmodel.memory import fits
@@ -85,11 +87,14 @@ class Learnt(NamedTuple):
         Shape of the tail of their weights; above 0.7 they cannot be trusted.
     effective : float
         As many independent draws as they are worth.
+    off_nats : float
+        Error of the likelihood over stored nodes (`pdmodel.integration`).
     """
 
     x: np.ndarray
     pareto_k: float
     effective: float
+    off_nats: float
 
 
 def laid_out(
@@ -136,10 +141,12 @@ def learnt(laid: Laid, learns: np.ndarray, *, seed: int, method: str, report: Re
     kind, settings = HOW[method]
     fits(of.model, it.data, settings, kind)
     it = seeing(it, np.broadcast_to(np.asarray(learns)[:, None], it.data.visible.shape))
-    found = settled(of, it, seed, settings, EFFORTS[kind], report, NOT_KEPT)
-    return Learnt(
-        found.at.x.reshape(-1, len(of)), found.chosen.pareto_k, float(found.chosen.effective)
-    )
+    before, at, chosen = settled(of, it, seed, settings, EFFORTS[kind], report, NOT_KEPT)
+    x = at.x.reshape(-1, len(of))
+    report(Progress("checking", 0, 1, 0))
+    found = checked(of, it, before, EFFORTS[kind], x, key_of(seed, "check"))
+    off, _ = beyond_noise(found["error_nats"], found["noise_nats"])
+    return Learnt(x, chosen.pareto_k, chosen.effective, off)
 
 
 def values_given(

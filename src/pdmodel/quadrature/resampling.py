@@ -59,6 +59,13 @@ def _systematic(weight: np.ndarray, count: int, rng: np.random.Generator) -> np.
     return rng.permutation(row)
 
 
+def worth(log_weight: np.ndarray) -> float:
+    """Tell how many independent draws a position is worth on average, by smoothed weights."""
+    smooth, _ = smoothed(log_weight)
+    weight = np.exp(smooth - smooth.max())
+    return float(weight.sum() ** 2 / np.sum(weight**2) / len(weight))
+
+
 def smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, float]:
     """Smooth the tail of weights; gives log weights, and the shape k of the tail."""
     finite = np.where(np.isfinite(log_weight), log_weight, -np.inf)
