@@ -34,7 +34,7 @@ from pdmodel.compare.learning import (
     as_treated,
     model_named,
 )
-from pdmodel.compare.tables import lines
+from pdmodel.compare.tables import doubts, lines
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import ModelError, OptionError, RunError
 
@@ -172,6 +172,16 @@ def test_bins_of_all_sizes_add_up_to_one():
     beyond = stats.t.sf(np.log(60.5 / 9.0) / np.hypot(0.1, 2.0 / 9.0), 4)
     assert not scores.floored.any()
     assert np.exp(scores.log_score).sum() + beyond == pytest.approx(1.0, abs=1e-9)
+
+
+def test_folds_that_cannot_be_trusted_are_told():
+    table = pd.DataFrame({
+        "model": ["a"] * 4 + ["b"] * 2, "fold": [1, 1, 2, 2, 1, 2],
+        "pareto_k": [0.2, 0.2, 0.9, 0.9, 0.3, 0.3], "off_nats": [0.1, 0.1, 0.2, 0.2, 1.0, 0.4],
+    })  # fmt: skip
+    (said,) = doubts(table)
+    assert said.startswith("a: 1 of 2 folds must not be trusted (Pareto k up to 0.90")
+    assert len(doubts(table.assign(off_nats=np.nan))) == 2  # what is not known is not trusted
 
 
 def test_calibrated_forecasts_have_uniform_places():

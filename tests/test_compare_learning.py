@@ -1,21 +1,25 @@
 """Folds of one layout: hidden patients count for nothing, hidden scans are not known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import logsumexp
 
 import pdmodel as pdm
 from pdmodel import Cohort, Patient
-from pdmodel.compare import DESIGNS, scored
+from pdmodel.by_nodes import EFFORTS, Effort
+from pdmodel.compare import DESIGNS, LeftOut, scored
 from pdmodel.compare.folded import visits
 from pdmodel.compare.learning import courses, laid_out, learnt, values_given
+from pdmodel.compare.refits import fitted_again
 from pdmodel.compare.scores import room_for, scored_on
 from pdmodel.data.demo import demo_cohort
-from pdmodel.errors import FitError, OptionError
+from pdmodel.errors import FitError, OptionError, RunError
 from pdmodel.fit import quiet
 from pdmodel.nodes import Nodes
 from pdmodel.quadrature.integrand import weighed
@@ -116,14 +120,57 @@ def test_scores_on_the_courses_of_all_scans_are_those_on_courses_solved_anew():
     np.testing.assert_array_equal(quick.size_mm, anew.size_mm)
 
 
-def test_a_fold_learns_from_those_it_is_shown(laid):
+def test_a_fold_learns_from_those_it_is_shown(laid, monkeypatch):
     shown = np.array([True, True, True, True, False, False])
+    few = Effort(64, 16, 1, 1, 64, 1, 64, 0, 2, 64)
+    monkeypatch.setitem(EFFORTS, "quick", few)
     found = learnt(laid, shown, seed=1, method="quick", report=quiet)
     assert found.x.shape == (800, len(laid.of))
     assert found.pareto_k < 0.7
     typical = jax.vmap(laid.of.named)(jnp.asarray(found.x))["baseline_typical"]
     sizes = [p.size_mm[0] for p, yes in zip(some(), shown, strict=True) if yes]
     assert 0.4 < float(np.median(typical)) / np.exp(np.mean(np.log(sizes))) < 2.5
+
+
+def log_marginal(of, x, patient):
+    """Log density of all scans of a patient, its size integrated out on a grid by SciPy."""
+    named = {name: float(value) for name, value in of.named(jnp.asarray(x)).items()}
+    z = np.linspace(-2.0, 12.0, 8001)
+    spread = np.hypot(named["scatter"], 2.0 / np.maximum(np.exp(z), 5.0))
+    height = stats.norm.logpdf(z, np.log(named["baseline_typical"]), named["baseline_sd"])
+    for size in patient.size_mm:  # per mm
+        height += stats.t.logpdf(np.log(size), 4, z, spread) - np.log(size)
+    return float(logsumexp(height) + np.log(z[1] - z[0]))
+
+
+def test_patients_are_left_out_by_fitting_again(laid, monkeypatch):
+    """The fit without the patient is put by hand; its score is that of a grid by SciPy."""
+    cohort, asked = some(), []
+    x = 0.5 * np.random.default_rng(3).standard_normal((40, len(laid.of)))
+
+    def settled(of, it, seed, settings, effort, report, checkpoints):
+        asked.append((np.asarray(it.seen), settings.draws))
+        return None, SimpleNamespace(x=x.reshape(4, 10, -1)), None
+
+    monkeypatch.setattr("pdmodel.compare.refits.settled", settled)
+    fit = SimpleNamespace(
+        model=MODEL, cohort=cohort, kinetics_seed=None,
+        manifest={"design": "quick", "options": {
+            "accuracy": "draft", "draws": 10, "chains": 4, "seed": 1, "method": "quick"}},
+    )  # fmt: skip
+    never = np.zeros(6, bool)
+    refit = np.arange(6) == 2
+    before = LeftOut(np.full(6, -7.0), np.where(refit, 0.9, 0.1), refit, 0.7, never)
+    found = fitted_again(fit, before)
+    assert [(seen.tolist(), draws) for seen, draws in asked] == [((~refit).tolist(), 10)]
+    each = [log_marginal(laid.of, one, cohort.patients[2]) for one in x]
+    assert found.log_score[2] == pytest.approx(logsumexp(each) - np.log(40), abs=0.05)
+    np.testing.assert_array_equal(np.delete(found.log_score, 2), -7.0)
+    assert found.exact.tolist() == refit.tolist()
+    assert not found.refit.any()
+    fit.manifest["design"] = "levels"
+    with pytest.raises(RunError, match="Only fits over nodes can be made again"):
+        fitted_again(fit, before)
 
 
 def test_what_cannot_be_learnt_is_refused(laid):

@@ -22,7 +22,7 @@ from pdmodel.quadrature.coordinates import Coordinates, Population, Traits
 from pdmodel.quadrature.integrand import log_weights
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import chosen
-from pdmodel.quadrature.rule import laid
+from pdmodel.quadrature.rule import Rule, laid
 from pdmodel.quadrature.series import Series, series
 from pdmodel.tree import labelled_tree
 
@@ -104,8 +104,7 @@ def given_scans(
         The individual parameters on their natural scales, draws of one population together.
     """
     middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
-    known = _known(of, it, middle, seed)
-    nodes, known = laid(of, it, known, middle, key_of(seed, "newcomers"), LAID, KEPT)
+    nodes, known = nodes_given(of, it, middle, seed)
     count = len(population.shared)
     keys = jax.random.split(key_of(seed, "newcomers", "nodes"), count)
 
@@ -123,6 +122,12 @@ def given_scans(
     if of.anchor is not None and moved.anchor is not None:
         values[of.anchor.name] = np.exp(moved.anchor)
     return values
+
+
+def nodes_given(of: Coordinates, it: Series, population: Population, seed: int) -> Rule:
+    """Lay nodes of every patient under a population that is known, and what they say."""
+    known = _known(of, it, population, seed)
+    return laid(of, it, known, population, key_of(seed, "newcomers"), LAID, KEPT)
 
 
 def _like(fit: Fit, cohort: Cohort) -> None:
