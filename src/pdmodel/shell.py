@@ -201,6 +201,14 @@ Landmark = Annotated[
         help="Forecast progression and classes from what was known by this day, and score them.",
     ),
 ]  # fmt: skip
+LandmarkFolds = Annotated[
+    int | None,
+    typer.Option(
+        "--fold", min=2,
+        help="With --landmark, of the fit's patients: learn the population anew without each of so "
+        "many folds, and forecast its patients from that.",
+    ),
+]  # fmt: skip
 LastVisit = Annotated[
     float, typer.Option(min=42, max=CENTURY, help="Day up to which visits go on.")
 ]

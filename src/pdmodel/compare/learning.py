@@ -18,6 +18,8 @@ from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError, OptionError
+from pdmodel.fit import Fit
+from pdmodel.influence import coordinates, traits
 from pdmodel.integration import beyond_noise
 from pdmodel.keys import key_of
 from pdmodel.library import drug, mechanism
@@ -26,7 +28,7 @@ from pdmodel.memory import fits
 from pdmodel.model import Model
 from pdmodel.newcomers import given_scans
 from pdmodel.nuts import Progress, Settings
-from pdmodel.quadrature.coordinates import Coordinates, Population, no_traits
+from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, no_traits
 from pdmodel.quadrature.series import Series, seeing, series
 from pdmodel.residuals import RESIDUALS, residual
 
@@ -113,6 +115,14 @@ def laid_out(
     return Laid(Coordinates(model), series(data, no_traits(len(cohort))))
 
 
+def laid_out_for(fit: Fit) -> Laid:
+    """Lay the cohort of a hierarchical fit out as the fit did."""
+    options = fit.manifest["options"]
+    of = coordinates(fit.model, options)
+    data = evidence(fit.model, fit.cohort, options["accuracy"], fit.kinetics_seed)
+    return Laid(of, series(data, traits(of, fit.cohort, options.get("scaling", {}))))
+
+
 def learnt(laid: Laid, learns: np.ndarray, *, seed: int, method: str, report: Report) -> Learnt:
     """Sample the population that some of the patients say.
 
@@ -186,17 +196,16 @@ def values_given(
 
 def _of_patients(of: Coordinates, it: Series, x: jax.Array) -> Population:
     """Populations of positions (draws, patients, coordinates), every patient's own."""
-    alone = jax.tree.map(lambda part: part[:1], it.traits)
 
     @jax.jit
+    @partial(jax.vmap, in_axes=(0, None))
     @jax.vmap
-    @jax.vmap
-    def found(x: jax.Array) -> Population:
-        one = of.population(x, alone)
+    def found(x: jax.Array, own: Traits) -> Population:
+        one = of.population(x, jax.tree.map(lambda part: part[None], own))
         first = [jnp.sum(part, axis=0) for part in one[1:]]  # of the one, or of nothing
         return Population(one.shared, *first)
 
-    every = found(x)
+    every = found(x, it.traits)
     if of.anchor is None:
         nothing = jnp.zeros((len(x), 0))
         every = every._replace(start=nothing, start_sd=nothing)

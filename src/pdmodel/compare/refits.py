@@ -9,17 +9,16 @@ from jax.scipy.special import logsumexp
 
 from pdmodel.by_nodes import EFFORTS, settled
 from pdmodel.checkpoint import NOT_KEPT
+from pdmodel.compare.learning import laid_out_for
 from pdmodel.compare.loo import LeftOut
 from pdmodel.errors import RunError
 from pdmodel.fit import Fit, quiet
-from pdmodel.influence import coordinates, traits
-from pdmodel.likelihood import evidence
 from pdmodel.newcomers import nodes_given
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Progress, Settings, side_by_side
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.integrand import log_marginals, weighed
-from pdmodel.quadrature.series import Series, seeing, series
+from pdmodel.quadrature.series import Series, seeing
 
 DRAWS = 200
 """Draws of the population without a patient at which the patient is scored."""
@@ -57,9 +56,7 @@ def fitted_again(
         raise RunError(
             "Only fits over nodes can be made again without a patient; fit with --method quick."
         )
-    of = coordinates(fit.model, options)
-    data = evidence(fit.model, fit.cohort, options["accuracy"], fit.kinetics_seed)
-    it = series(data, traits(of, fit.cohort, options.get("scaling", {})))
+    of, it = laid_out_for(fit)
     settings = Settings(draws=options["draws"], chains=options["chains"])
     log_score = found.log_score.copy()
     for place in np.flatnonzero(found.refit):
