@@ -560,6 +560,8 @@ def test_two_runs_are_compared(tmp_path, fit_by_hand):
     first, second = result.stdout.splitlines()
     assert first.startswith(f"{folders[1]} (exhaustion:student_t): elpd -57.")
     assert second.endswith("; 3.0 (se 0.0) behind the best")
+    again = run_command(*folders, "--refit")  # nobody has to be
+    assert again.stdout == result.stdout
 
 
 @pytest.mark.parametrize(
@@ -572,6 +574,7 @@ def test_two_runs_are_compared(tmp_path, fit_by_hand):
             "known are last1",
         ),
         (["a", "a"], 2, "a run stands twice"),
+        (["sizes.csv", "-o", "out", "--refit"], 2, "it is of RUNs; a table is compared by folds"),
         (["a", "b"], 1, "There is no run folder a"),
     ],
 )

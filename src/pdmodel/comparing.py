@@ -69,6 +69,10 @@ def compare(
     if len(what) > 1:
         _runs(what, refit=refit)
         return
+    if refit:
+        raise typer.BadParameter(
+            "it is of RUNs; a table is compared by folds.", param_hint="'--refit'"
+        )
     if (what[0] / "manifest.json").is_file():
         raise typer.BadParameter("give two runs or more, or one table.", param_hint="'RUN'")
     if output is None:
