@@ -70,7 +70,7 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     of = coordinates(fit.model, fit.manifest["options"])
     accuracy, drug_seed = fit.manifest["options"]["accuracy"], fit.kinetics_seed
     data = evidence(fit.model, cohort, accuracy, drug_seed)
-    it = series(data, traits(of, cohort, fit.manifest["options"].get("scaling", {})))
+    it = series(data, traits(of, cohort, fit.manifest["options"]))
     names, population = populations(of, it.traits, fit, -(-draws // EACH))
     own = given_scans(of, it, population, each=EACH, seed=seed)
     values = {name: np.repeat(np.asarray(value), EACH)[None] for name, value in names.items()}

@@ -130,7 +130,8 @@ Influence = Annotated[
     list[str] | None,
     typer.Option(
         "--covariate",
-        help="PARAMETER:COLUMN, as kill:tmb: the column moves the parameter; may be repeated.",
+        help="PARAMETER:COLUMN, as kill:tmb: the column (or arm, or study) moves the parameter; "
+        "may be repeated.",
     ),
 ]
 NewSizes = Annotated[

@@ -120,7 +120,7 @@ def laid_out_for(fit: Fit) -> Laid:
     options = fit.manifest["options"]
     of = coordinates(fit.model, options)
     data = evidence(fit.model, fit.cohort, options["accuracy"], fit.kinetics_seed)
-    return Laid(of, series(data, traits(of, fit.cohort, options.get("scaling", {}))))
+    return Laid(of, series(data, traits(of, fit.cohort, options)))
 
 
 def learnt(laid: Laid, learns: np.ndarray, *, seed: int, method: str, report: Report) -> Learnt:
