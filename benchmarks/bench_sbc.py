@@ -47,19 +47,22 @@ class Simulated(NamedTuple):
     values: dict[str, np.ndarray]
 
 
-def simulated(of: Coordinates, patients: int, seed: int) -> Simulated:
-    """Draw a population, patients and scans."""
+def simulated(
+    of: Coordinates, patients: int, seed: int, at: np.ndarray = DAYS, x: jax.Array | None = None
+) -> Simulated:
+    """Draw patients of a population, scanned on some days; the population too if none is given."""
     rng, model = np.random.default_rng([seed, 7]), of.model
-    x = jnp.asarray(rng.standard_normal(len(of)))
+    drawn = jnp.asarray(rng.standard_normal(len(of)))
+    x = drawn if x is None else x
     named = {name: float(value) for name, value in of.named(x).items()}
     values = {q.name: np.full(patients, named[q.name]) for q in model.shared}
     for q in model.individual:
         middle = float(q.unbounded(named[f"{q.name}_typical"]))
         z = middle + named[f"{q.name}_sd"] * rng.standard_normal(patients)
         values[q.name] = np.asarray(q.natural(z))
-    given = [planned(REGIMEN, DAYS[-1]) if model.drugs else {}] * patients
+    given = [planned(REGIMEN, at[-1]) if model.drugs else {}] * patients
     rows = {name: value[None] for name, value in values.items()}
-    days = np.tile(DAYS, (patients, 1))
+    days = np.tile(at, (patients, 1))
     courses = trajectories(model, rows, [0.0] * patients, days, given)
     nobody = jnp.zeros(1, bool)
     people = []
@@ -69,21 +72,19 @@ def simulated(of: Coordinates, patients: int, seed: int) -> Simulated:
         course = jnp.asarray(courses.log_size[0, k])
         unseen = Scans(jnp.zeros(1), course[:1], nobody)
         expected = jnp.concatenate([course[:1], course])
-        drawn = DRAW(model, key_of(seed, "scans", k), expected, unseen, nobody, mine)
-        size = np.rint(np.clip(np.asarray(drawn.measured)[-len(DAYS) :], 0.0, 1e6))
+        drawn = DRAW(model, key_of(seed, "scans", k), expected, unseen, nobody, at, mine)
+        size = np.rint(np.clip(np.asarray(drawn.measured)[-len(at) :], 0.0, 1e6))
         censored = size <= SMALLEST_MM
         size = np.where(censored, SMALLEST_MM, size)
         schedules = REGIMEN if model.drugs else ()
         people.append(
-            pdm.Patient(
-                f"S{k:03d}", "", "", DAYS, size, censored, given[k], {}, schedules=schedules
-            )
+            pdm.Patient(f"S{k:03d}", "", "", at, size, censored, given[k], {}, schedules=schedules)
         )
     return Simulated(pdm.Cohort(tuple(people), simulated=True), named, values)
 
 
-def _draw(model: pdm.Model, key, expected, unseen, nobody, mine):
-    return model.residual.draw(key, expected, unseen, nobody, jnp.asarray(DAYS), mine)
+def _draw(model: pdm.Model, key, expected, unseen, nobody, at, mine):
+    return model.residual.draw(key, expected, unseen, nobody, at, mine)
 
 
 DRAW = jax.jit(_draw, static_argnums=0)

@@ -72,6 +72,8 @@ EFFORTS: Mapping[str, Effort] = {
 """By design: what is spent on a fit, and on a first answer."""
 WORTH = 0.5
 """Independent draws that a position proposed by the emulator is worth, at which it will do."""
+TIMES = 4
+"""How many times as many positions as draws are weighed at most, where they are worth less."""
 
 
 class Prepared(NamedTuple):
@@ -145,7 +147,7 @@ def by_nodes(
     }  # fmt: skip
     figures = {
         "pareto_k": np.array(chosen.pareto_k),
-        "effective_share": np.array(chosen.effective / chosen.row.size),
+        "effective_share": np.array(min(chosen.effective / chosen.row.size, 1.0)),
         "climb_settled": np.array(before.summit.settled),
         "courses_read_off": np.array(before.courses is not None),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
@@ -169,8 +171,9 @@ def _weighed(
     Returns
     -------
     found : Weighed
-        Of `total` positions, independent of each other.
-    log_weight : ndarray, shape (total,)
+        Of `total` positions, independent of each other, or up to `TIMES` as many where the last
+        ones proposed on the way are worth less than `WORTH`.
+    log_weight : ndarray, shape (positions,)
         Their posterior density over that of the emulator, up to a constant.
     """
     told = Ticks(report, effort.positions() + total)
@@ -190,7 +193,7 @@ def _weighed(
         )
 
     every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
-    most = effort.sharpened + effort.more
+    most, good = effort.sharpened + effort.more, 1.0
     for turn in range(most):
         stand_in = emulator(every.x, every.log_posterior, around)
         x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
@@ -198,11 +201,14 @@ def _weighed(
         every = together([every, found])
         if turn + 1 < effort.sharpened:
             continue
-        if worth(found.log_posterior - stand_in.log_density(x)) > WORTH:
+        good = worth(found.log_posterior - stand_in.log_density(x))
+        if good > WORTH:
             break
         told.total += effort.added * (turn + 1 < most)
     stand_in = emulator(every.x, every.log_posterior, around)
-    found = of_positions(proposed(stand_in, total, key_of(seed, "emulator")), "draws")
+    count = total * min(TIMES, int(np.ceil(WORTH / good)))
+    told.total += count - total
+    found = of_positions(proposed(stand_in, count, key_of(seed, "emulator")), "draws")
     return found, found.log_posterior - stand_in.log_density(found.x)
 
 

@@ -38,8 +38,9 @@ def resampled(log_weight: np.ndarray, chains: int, draws: int, seed: int) -> Cho
 
     Parameters
     ----------
-    log_weight : ndarray, shape (chains * draws,)
+    log_weight : ndarray, shape (positions,)
         Log density less that of what proposed the position; what is not finite is never chosen.
+        Every chain has as many positions.
     chains, draws : int
     seed : int
     """
