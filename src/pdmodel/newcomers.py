@@ -110,7 +110,7 @@ def given_scans(
 
     def one(k: int) -> np.ndarray:
         here = jax.tree.map(lambda part: part[k], population)
-        return np.asarray(_chosen(of, it, nodes, here, keys[k], each))
+        return np.asarray(_chosen(log_weights(of, it, nodes, here), nodes, keys[k], each))
 
     effects = np.concatenate(side_by_side(one, count))
     several = jax.tree.map(lambda part: jnp.repeat(part, each, axis=0), population)
@@ -173,10 +173,7 @@ def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Kn
     return known
 
 
-@partial(jax.jit, static_argnums=(0, 5))
-def _chosen(
-    of: Coordinates, it: Series, nodes: Nodes, population: Population, key: Array, each: int
-) -> Array:
+@partial(jax.jit, static_argnums=3)
+def _chosen(log_weight: Array, nodes: Nodes, key: Array, each: int) -> Array:
     """Choose nodes of every patient by weight, (each, patients, effects)."""
-    log_weight = log_weights(of, it, nodes, population)
     return jax.vmap(lambda key: chosen(key, log_weight, nodes.effects))(jax.random.split(key, each))

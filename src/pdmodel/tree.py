@@ -12,12 +12,14 @@ from pdmodel.data import Cohort
 from pdmodel.keys import key_of
 from pdmodel.likelihood import Evidence, log_likelihood
 from pdmodel.model import Model
-from pdmodel.nuts import Draws
+from pdmodel.nuts import Draws, side_by_side
 from pdmodel.parameter import Parameter
 from pdmodel.population import prior_draws
 
 PRIOR_DRAWS = 4000
-TRIED_DRAWS = 500
+TOGETHER = 64
+"""Draws solved at a time."""
+TRIED_DRAWS = 512
 """Draws from the prior whose courses are solved, to count failures."""
 
 
@@ -99,9 +101,23 @@ def _dataset(
     return dataset.assign_coords(counted)
 
 
+def _solved(model: Model, data: Evidence, values: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    """Terms and whether solved of draws, in parts of one size, so that one program serves all."""
+    count = len(next(iter(values.values())))
+    rows = np.minimum(np.arange(count + -count % TOGETHER), count - 1).reshape(-1, TOGETHER)
+    host = {name: np.asarray(value) for name, value in values.items()}
+
+    def part(k: int) -> tuple[np.ndarray, np.ndarray]:
+        terms, ok = _some(model, data, {name: value[rows[k]] for name, value in host.items()})
+        return np.asarray(terms), np.asarray(ok)
+
+    terms, ok = zip(*side_by_side(part, len(rows)), strict=True)
+    return np.concatenate(terms)[:count], np.concatenate(ok)[:count]
+
+
 @partial(jax.jit, static_argnums=0)
-def _solved(model: Model, data: Evidence, values: dict) -> tuple[jax.Array, jax.Array]:
-    return jax.lax.map(lambda p: log_likelihood(model, p, data), values, batch_size=64)
+def _some(model: Model, data: Evidence, values: dict) -> tuple[jax.Array, jax.Array]:
+    return jax.vmap(lambda p: log_likelihood(model, p, data))(values)
 
 
 def _terms(

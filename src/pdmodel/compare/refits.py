@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
@@ -83,4 +82,4 @@ def marginals(of: Coordinates, it: Series, x: np.ndarray, seed: int) -> np.ndarr
 
 def _at(of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray) -> np.ndarray:
     _, log_weight = weighed(of, it, nodes, jnp.asarray(x))
-    return np.asarray(jax.jit(log_marginals)(log_weight))
+    return np.asarray(log_marginals(log_weight))

@@ -13,11 +13,9 @@ from jax.scipy.special import logsumexp
 from pdmodel.likelihood import expected_sizes
 from pdmodel.nodes import Nodes
 from pdmodel.population import FAILED
-from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
+from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, log_density
 from pdmodel.quadrature.series import Group, Series
 
-AT_ONCE = 512
-"""Nodes handed to one compiled function."""
 TOGETHER = 16
 """Nodes of all patients solved at a time."""
 
@@ -175,18 +173,21 @@ def _read(
 
 
 @partial(jax.jit, static_argnums=0)
-def _heights(
-    of: Coordinates, it: Series, effects: Array, population: Population,
-    courses: Courses | None = None,
-) -> Heights:  # fmt: skip
-    one = partial(_terms, of, it, population=population)
-    if courses is None:
-        return jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
+def _some_heights(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
+    return jax.vmap(lambda e: _terms(of, it, e, population))(effects)
+
+
+@partial(jax.jit, static_argnums=0)
+def _heights_read_off(
+    of: Coordinates, it: Series, effects: Array, population: Population, courses: Courses
+) -> Heights:
     at = population.shared[jnp.array(shared_by_courses(of), int)]
     feature = chebyshev((at - courses.centre) / courses.half, courses.power)
     course = jnp.tensordot(feature.astype(jnp.float32), courses.coefficient, 1).astype(float)
     return jax.lax.map(
-        lambda each: one(effects=each[0], course=each[1]), (effects, course), batch_size=TOGETHER
+        lambda each: _terms(of, it, each[0], population, each[1]),
+        (effects, course),
+        batch_size=TOGETHER,
     )
 
 
@@ -196,14 +197,24 @@ def chebyshev(u: Array, power: tuple[tuple[int, ...], ...]) -> Array:
     return jnp.prod(jnp.cos(jnp.array(power, float).reshape(len(power), -1) * angle), axis=1)
 
 
-def heights(of: Coordinates, it: Series, effects: Array, population: Population) -> Heights:
+def heights(
+    of: Coordinates, it: Series, effects: Array, population: Population,
+    courses: Courses | None = None,
+) -> Heights:  # fmt: skip
     """Log-likelihoods of every patient at nodes of shape (nodes, patients, effects).
 
-    However many nodes there are, they are solved in parts of one size where there are many.
+    However many nodes there are, they are solved in parts of one size, so that one program serves
+    them all; where there are courses to be read off, nothing is solved.
     """
-    parts = [effects[k : k + AT_ONCE] for k in range(0, len(effects), AT_ONCE)]
-    found = [_heights(of, it, part, population) for part in parts]
-    return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
+    if courses is not None:
+        return _heights_read_off(of, it, effects, population, courses)
+    count = len(effects)
+    if count <= TOGETHER:
+        return _some_heights(of, it, effects, population)
+    padded = jnp.pad(effects, ((0, -count % TOGETHER), (0, 0), (0, 0)), mode="edge")
+    parts = jnp.unstack(padded.reshape(-1, TOGETHER, *effects.shape[1:]))
+    found = [_some_heights(of, it, part, population) for part in parts]
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[:count], *found)
 
 
 def first_scan(of: Coordinates, it: Series, population: Population, ahead: Array) -> Array:
@@ -226,24 +237,35 @@ def log_weights(
     courses: Courses | None = None,
 ) -> Array:  # fmt: skip
     """Log weights of nodes under a population, (nodes, patients); from courses, if these hold."""
-    found = _heights(of, it, nodes.effects, population, courses)
+    found = heights(of, it, nodes.effects, population, courses)
+    return _log_weights(found, nodes, population)
+
+
+@jax.jit
+def _log_weights(found: Heights, nodes: Nodes, population: Population) -> Array:
     return found.first + found.rest + log_density(nodes.effects, population) - nodes.log_drawn
 
 
+@jax.jit
 def log_marginals(log_weight: Array) -> Array:
     """Log marginal likelihood of every patient from the log weights of its nodes, (patients,)."""
     return logsumexp(log_weight, axis=0) - jnp.log(len(log_weight))
 
 
+@partial(jax.jit, static_argnums=0)
 def log_posterior(of: Coordinates, it: Series, log_weight: Array, x: Array) -> Array:
     """Log posterior density of a position, up to a constant, from exact log weights."""
     return jnp.sum(log_marginals(log_weight), where=it.seen) + of.log_prior(x)
 
 
-@partial(jax.jit, static_argnums=0)
 def weighed(
     of: Coordinates, it: Series, nodes: Nodes, x: Array, courses: Courses | None = None
 ) -> tuple[Array, Array]:
     """Log posterior density of a position, and log weights of the nodes there."""
-    log_weight = log_weights(of, it, nodes, of.population(x, it.traits), courses)
+    log_weight = log_weights(of, it, nodes, _population(of, it.traits, x), courses)
     return log_posterior(of, it, log_weight, x), log_weight
+
+
+@partial(jax.jit, static_argnums=0)
+def _population(of: Coordinates, traits: Traits, x: Array) -> Population:
+    return of.population(x, traits)

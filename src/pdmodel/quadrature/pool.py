@@ -129,16 +129,15 @@ def at_one(
 ) -> tuple[np.ndarray, ...]:
     """Weigh one position; courses are read off where they hold. What of `Weighed` follows `x`."""
     known = courses if courses is not None and hold(of, courses, x) else None
-    return tuple(map(np.asarray, _one(of, it, nodes, known, jnp.asarray(x), key)))
+    density, log_weight = weighed(of, it, nodes, jnp.asarray(x), known)
+    return tuple(map(np.asarray, (density, *_told(log_weight, nodes.effects, key))))
 
 
-@partial(jax.jit, static_argnums=0)
-def _one(
-    of: Coordinates, it: Series, nodes: Nodes, courses: Courses | None, x: Array, key: Array
-) -> tuple[Array, ...]:
-    density, log_weight = weighed(of, it, nodes, x, courses)
+@jax.jit
+def _told(log_weight: Array, effects: Array, key: Array) -> tuple[Array, ...]:
+    """Log marginal likelihoods, effective numbers of nodes, and a node of each patient."""
     effective = 1.0 / jnp.sum(jax.nn.softmax(log_weight, axis=0) ** 2, axis=0)
-    return density, log_marginals(log_weight), effective, chosen(key, log_weight, nodes.effects)
+    return log_marginals(log_weight), effective, chosen(key, log_weight, effects)
 
 
 def chosen(key: Array, log_weight: Array, effects: Array) -> Array:
