@@ -1,5 +1,6 @@
 """Patients who were not in a fit, under the population that it learnt."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -8,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pdmodel.data import Cohort
+from pdmodel.data import Cohort, Patient
 from pdmodel.data.cohort import SIZE_KINDS
 from pdmodel.errors import DataError, OptionError
 from pdmodel.fit import Fit
 from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
-from pdmodel.likelihood import evidence
+from pdmodel.likelihood import Evidence, evidence, stacked
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, side_by_side
 from pdmodel.quadrature.climb import Known, explored, nothing_known
@@ -31,7 +32,9 @@ LAID, KEPT = 2048, 128
 """Nodes of each patient that are solved then, and that are kept of them."""
 
 
-def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
+def joined(
+    fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int, room: Sequence[Patient] = ()
+) -> Fit:
     """Give patients of another cohort a posterior, the population staying as it was learnt.
 
     Parameters
@@ -43,6 +46,9 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     draws : int
         Draws of the population, evenly spaced over the posterior; one of each patient for each.
     seed : int
+    room : sequence of Patient, optional
+        For a cohort of one. Arrays are made as long as those of these patients, so that a program
+        that was compiled for one patient serves the next; numbers do not depend on it.
 
     Returns
     -------
@@ -64,7 +70,12 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     of = coordinates(fit.model, fit.manifest["options"])
     accuracy, drug_seed = fit.manifest["options"]["accuracy"], fit.kinetics_seed
     data = evidence(fit.model, cohort, accuracy, drug_seed)
-    it = series(data, traits(of, cohort, fit.manifest["options"].get("scaling", {})))
+    if room:
+        if len(cohort) > 1:
+            raise OptionError(f"room is for a cohort of one, and here are {len(cohort)} patients.")
+        data = _with_room(data, [evidence(fit.model, [p], accuracy, drug_seed) for p in room])
+    own = traits(of, cohort, fit.manifest["options"].get("scaling", {}))
+    it = series(data, own, whole=bool(room))
     names, population = populations(of, it.traits, fit, draws)
     middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
     known = _known(of, it, middle, seed)
@@ -88,6 +99,11 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     tree, failed = labelled_tree(fit.model, cohort, data, values, drawn, {}, seed)
     manifest = fit.manifest | {"failed_solves": failed, "newcomers": len(cohort)}
     return replace(fit, cohort=cohort, tree=tree, manifest=manifest)
+
+
+def _with_room(data: Evidence, others: Sequence[Evidence]) -> Evidence:
+    """Pad the evidence of one patient to the lengths of others."""
+    return jax.tree.map(lambda leaf: leaf[0], stacked([data, *others]))
 
 
 def _like(fit: Fit, cohort: Cohort) -> None:
