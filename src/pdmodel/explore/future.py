@@ -68,6 +68,8 @@ class Explored(NamedTuple):
         Days of scans to come.
     scan_mm : ndarray, shape (5, visits)
         Quantiles of what such a scan would read, under the doses that were given.
+    from_day : float
+        Day from which on the change may matter; the last day where nothing was changed.
     moved : float
         Share of the draws that the change brings into another class.
     assumed : tuple of str
@@ -84,6 +86,7 @@ class Explored(NamedTuple):
     changed: Future | None
     scan_day: np.ndarray
     scan_mm: np.ndarray
+    from_day: float
     moved: float
     assumed: tuple[str, ...]
     unsolved: float
@@ -164,7 +167,7 @@ def explore(
         known, judged_by, day, float(visits[-1]),
         _future(known, own, day, seen.planned, before), changed,
         visits[coming], _cuts(judged.measured[:, coming], judged.ok),
-        0.0 if changed is None else float(np.mean(before != after)),
+        _begins(change, end), 0.0 if changed is None else float(np.mean(before != after)),
         _assumed(own.model, other.model), float(1.0 - np.mean(judged.ok)),
     )  # fmt: skip
 
@@ -175,6 +178,13 @@ def _days(known: Known, end: float, change: Change) -> np.ndarray:
     marks = (known.patient.last_day, change.from_day, change.add_day, 0.0)
     inside = [x for x in marks if start <= x <= end]
     return np.unique(np.concatenate([np.linspace(start, max(end, start + 1.0), GRID), inside]))
+
+
+def _begins(change: Change, end: float) -> float:
+    """First day of a change."""
+    doses = change.amount != 1.0 or change.delay_day != 0.0
+    days = [change.from_day] * doses + [change.add_day] * bool(change.add_on.strip())
+    return min([*days, end])
 
 
 def _filled(day: np.ndarray) -> np.ndarray:
