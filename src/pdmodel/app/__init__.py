@@ -31,7 +31,7 @@ def application(source: Source, token: str, port: int, *, hide_ids: bool = False
     """
     shiny = App(whole_page(), server_of(source, hide_ids=hide_ids), test_mode=False)
     shiny.sanitize_errors = True
-    return Guard(shiny, token, port)
+    return Guard(shiny, token, port, str(shiny.ui["html"]))  # type: ignore[index]  # not a function
 
 
 def serve(

@@ -1,7 +1,10 @@
 """Who may see the page: only this computer, and only who knows the token in the address."""
 
+import re
 import secrets
+from base64 import b64encode
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -16,13 +19,13 @@ POLICY_VIOLATED = 1008
 """Code with which a websocket is closed."""
 WRONG = "This page needs the whole address that 'pdmodel app' printed, with its token."
 TOO_LARGE_TOLD = f"The file is larger than {LARGEST // 1_000_000} MB; nothing of it was kept."
+POLICY = (
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
@@ -52,10 +55,14 @@ class Guard:
     app : ASGI application
     token : str
     port : int
+    html : str
+        The page; scripts in it may run, and no other that is not a file of the application.
     """
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int, html: str = "") -> None:
         self.app, self.token = app, token
+        policy = POLICY.format(scripts="".join(f" '{one}'" for one in script_hashes(html)))
+        self.headers = HEADERS | {"content-security-policy": policy}
         self.hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +70,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif (inside := self._admitted(scope)) is None:
-            await _refuse(scope, receive, send)
+            await self._refuse(scope, receive, send)
         elif scope["type"] == "websocket":
             await self.app(inside, receive, send)
         else:
@@ -96,7 +103,7 @@ class Guard:
             nonlocal begun
             begun = True
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*_others(message["headers"]), *_raw()]}
+                message = {**message, "headers": self._with(message["headers"])}
             await send(message)
 
         said = _header(scope, b"content-length")
@@ -106,16 +113,20 @@ class Guard:
             await self.app(scope, bounded, with_headers)
         except TooLargeError:
             if not begun:
-                answer = PlainTextResponse(TOO_LARGE_TOLD, TOO_LARGE, headers=HEADERS)
+                answer = PlainTextResponse(TOO_LARGE_TOLD, TOO_LARGE, headers=self.headers)
                 await answer(scope, receive, send)
 
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATED})
+            return
+        await PlainTextResponse(WRONG, REFUSED, headers=self.headers)(scope, receive, send)
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": POLICY_VIOLATED})
-        return
-    await PlainTextResponse(WRONG, REFUSED, headers=HEADERS)(scope, receive, send)
+    def _with(self, headers: Iterable[Any]) -> list[Any]:
+        """Put our headers in the place of an answer's own."""
+        others = [pair for pair in headers if pair[0].decode("latin-1").lower() not in self.headers]
+        return [*others, *((name.encode(), x.encode()) for name, x in self.headers.items())]
 
 
 def _header(scope: Scope, name: bytes) -> str:
@@ -123,9 +134,7 @@ def _header(scope: Scope, name: bytes) -> str:
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
-def _raw() -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-
-
-def _others(headers: Iterable[Any]) -> list[Any]:
-    return [pair for pair in headers if pair[0].decode("latin-1").lower() not in HEADERS]
+def script_hashes(html: str) -> list[str]:
+    """Give the checksums of scripts that stand in a page, as a policy names them."""
+    found = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    return [f"sha256-{b64encode(sha256(one.encode()).digest()).decode()}" for one in found]

@@ -18,8 +18,7 @@ NO_DRUG = ""
 def whole_page() -> Tag:
     """Make the page; who is in the cohort is filled in once it is connected."""
     return ui.page_fluid(
-        tags.head(
-            tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
+        ui.head_content(
             tags.link(rel="icon", href="data:,"),
             tags.style(STYLE.read_text("utf-8")),
         ),
@@ -32,7 +31,7 @@ def whole_page() -> Tag:
 
 def _who() -> Tag:
     return tags.section(
-        ui.input_select("patient", "Patient", {}, selectize=False),
+        ui.input_select("patient", "Patient", {}),
         ui.input_slider("left_out", "Leave out the last scans", 0, 1, 0, step=1, ticks=False),
         tags.p(
             "See what was known when: leave scans out, and the forecast starts earlier.",
@@ -45,9 +44,8 @@ def _who() -> Tag:
         ),
         ui.input_select(
             "horizon", "Classes and forecast up to", dict(words.HORIZONS), selected="730",
-            selectize=False,
         ),
-        ui.input_select("rule", "Rule for classes", dict(words.RULES), selectize=False),
+        ui.input_select("rule", "Rule for classes", dict(words.RULES)),
         id="who",
         aria_label="Patient and scans",
     )  # fmt: skip
@@ -76,7 +74,7 @@ def _change() -> Tag:
             "delay", "Give doses later by", 0, 126, 0, step=7, post=" days", ticks=False
         ),
         ui.input_numeric("from_day", "Change doses from day", 0, step=1),
-        ui.input_select("add_on", "Add a drug", {NO_DRUG: "none"}, selectize=False),
+        ui.input_select("add_on", "Add a drug", {NO_DRUG: "none"}),
         ui.output_ui("about_add_on"),
         ui.input_text("add_words", "Its doses, in words", "", placeholder="80 mg q6w"),
         ui.input_numeric("add_day", "First dose on day", 0, step=1),
@@ -105,8 +103,8 @@ def _send() -> Tag:
                 "regimen", "Or what everybody was given, in words", "", rows=2,
                 placeholder="atezolizumab 1200 mg q3w",
             ),
-            ui.input_select("layout", "Format", dict(words.FORMATS), selectize=False),
-            ui.input_select("size_kind", "Sizes are", kinds, selectize=False),
+            ui.input_select("layout", "Format", dict(words.FORMATS)),
+            ui.input_select("size_kind", "Sizes are", kinds),
             tags.div(
                 ui.input_action_button("send_it", "Check and fit"),
                 ui.input_action_button("stop_it", "Stop"),

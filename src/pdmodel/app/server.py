@@ -22,8 +22,8 @@ from pdmodel.library import labelled
 from pdmodel.plot.explored import in_words, plot_explored
 from pdmodel.plot.style import png
 
-DPI, SHARP = 96.0, 2.0
-"""Pixels of a page to an inch, and how many of a picture stand on one."""
+DPI, SHARP = 110.0, 2.0
+"""Pixels of the page to an inch of a picture, and pixels of the picture to one of the page."""
 NARROWEST, WIDEST = 300.0, 1000.0
 """Pixels."""
 SECOND = 1.0
@@ -121,14 +121,20 @@ def _scans(input: Inputs, now: Page) -> None:  # noqa: A002
         many = len(desk.fit.cohort.patients[place].day)
         ui.update_slider("left_out", max=max(many - 1, 1), value=0)
 
-    for button, by in (("earlier", 1), ("later", -1)):
+    def step(by: int) -> None:
+        desk, place = _desk(now, input)
+        most = len(desk.fit.cohort.patients[place].day) - 1
+        ui.update_slider("left_out", value=min(max(input.left_out() + by, 0), most))
 
-        def _step(by: int = by) -> None:
-            desk, place = _desk(now, input)
-            most = len(desk.fit.cohort.patients[place].day) - 1
-            ui.update_slider("left_out", value=min(max(input.left_out() + by, 0), most))
+    @reactive.effect
+    @reactive.event(input.earlier)
+    def _earlier() -> None:
+        step(1)
 
-        reactive.effect(reactive.event(input[button])(_step))
+    @reactive.effect
+    @reactive.event(input.later)
+    def _later() -> None:
+        step(-1)
 
     @reactive.effect
     def _from_now_on() -> None:
@@ -251,13 +257,13 @@ def _results(session: Session, now: Page) -> None:
         _, wish, explored = found()
         wide = min(max(session.clientdata.output_width("course") or WIDEST, NARROWEST), WIDEST)
         name = now.names()[wish.patient]
-        path = await asyncio.to_thread(_drawn, explored, name, wide / DPI)
+        path = await asyncio.to_thread(_drawn, explored, wide / DPI)
         return {"src": str(path), "width": wide, "alt": f"Patient {name}: {in_words(explored)}"}
 
 
-def _drawn(found: Explored, name: str, width: float) -> Path:
-    """Draw into a file."""
-    picture = png(plot_explored(found, name, width=width), round(SHARP * DPI))
+def _drawn(found: Explored, width: float) -> Path:
+    """Draw into a file; the name stands above it on the page."""
+    picture = png(plot_explored(found, width=width), round(SHARP * DPI))
     with tempfile.NamedTemporaryFile(suffix=".png", delete=False) as file:
         file.write(picture)
     return Path(file.name)

@@ -41,11 +41,13 @@ NARROW = 5.5
 CHANGED, DASHED = VERMILLION, (0, (5, 2))
 ROW = 0.055
 """Height of a row of doses, of the height of the sizes."""
-LETTERS = 13.0
-"""Of a title, in an inch."""
+LETTERS, LABEL = 10.0, 15.0
+"""Of a title, and of an entry of the legend, in an inch."""
+BESIDE = 0.8
+"""Inches beside the axes."""
 
 
-def plot_explored(found: Explored, name: str, *, width: float = WIDTH) -> Figure:
+def plot_explored(found: Explored, name: str = "", *, width: float = WIDTH) -> Figure:
     """Draw scans, course and forecast of a patient, and the course under changed doses.
 
     Parameters
@@ -53,7 +55,7 @@ def plot_explored(found: Explored, name: str, *, width: float = WIDTH) -> Figure
     found : Explored
         As `pdmodel.explore.explore` gives it.
     name : str
-        What to call the patient; shown as it is, whatever it holds.
+        What to call the patient, in a title; no title by default.
     width : float
         Inches.
 
@@ -68,9 +70,9 @@ def plot_explored(found: Explored, name: str, *, width: float = WIDTH) -> Figure
     wide = width >= NARROW
     figure = page(sum(heights) + (1.6 if wide else 2.6), width)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-    title = f"Patient {plain(name)}"
+    title = f"Patient {plain(name)}" if name else ""
     handles = _sizes(axes[0, 0], found)
-    lines = wrap(title, int(LETTERS * width), break_long_words=True)
+    lines = wrap(title, int(LETTERS * (width - BESIDE)), break_long_words=True)
     dress(axes[0, 0], title="\n".join(lines), y=SIZE_AXIS[found.known.fit.cohort.size_kind])
     if strengths:
         handles += _strengths(axes[1, 0], found, list(strengths))
@@ -79,6 +81,9 @@ def plot_explored(found: Explored, name: str, *, width: float = WIDTH) -> Figure
         ax.axvline(last, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
     axes[-1, 0].set_xlabel("Days from the first dose", fontsize=TEXT, color=INK)
     axes[0, 0].set_xlim(*_span(found))
+    for one in handles:
+        entry = one[0] if isinstance(one, tuple) else one
+        entry.set_label("\n".join(wrap(str(entry.get_label()), int(LABEL * width) - 8)))
     key_below(figure, handles, 2 if wide else 1)
     return figure
 
