@@ -1,6 +1,7 @@
 """The page to explore a fit in a real browser: every click, hostile ids, desktop and phone."""
 
 # ruff: noqa: E402  # what is missing is told before it is imported
+import asyncio
 import re
 import threading
 from contextlib import contextmanager
@@ -51,29 +52,40 @@ def browser():
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly_drawn():
-    """Pictures of few pixels."""
+    """Pictures of few pixels, and wishes that are worked on at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "SHARP", 0.6)
+        patch.setattr("pdmodel.app.work.PAUSE", 0.05)
         yield
 
 
-@contextmanager
-def served(source, **how):
-    """Serve a page in a thread; give its address."""
-    with listening(0) as taken:
-        port = taken.getsockname()[1]
-        app = application(source, TOKEN, port, **how)
-        config = uvicorn.Config(
-            app, log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1
-        )
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [taken]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{port}/{TOKEN}/"
-        finally:
-            running.should_exit = True
-            thread.join()
+@pytest.fixture(scope="module")
+def served():
+    """A function that serves a page for a while and gives its address; all in one loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    @contextmanager
+    def serving(source, **how):
+        with listening(0) as taken:
+            port = taken.getsockname()[1]
+            app = application(source, TOKEN, port, **how)
+            config = uvicorn.Config(
+                app, log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1
+            )
+            running = uvicorn.Server(config)
+            served = asyncio.run_coroutine_threadsafe(running.serve(sockets=[taken]), loop)
+            try:
+                yield f"http://127.0.0.1:{port}/{TOKEN}/"
+            finally:
+                running.should_exit = True
+                served.result(SECONDS / 1000)
+
+    yield serving
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @contextmanager
@@ -104,7 +116,7 @@ def slide(page, name, times, key="ArrowRight"):
 
 
 @pytest.fixture(scope="module")
-def address(quickly_drawn):
+def address(served):
     with served(a_source(warning="made by hand, never sampled")) as found:
         yield found
 
@@ -149,7 +161,7 @@ def test_a_visit_from_patient_to_added_drug(browser, address):
         expect(page.locator("#summary")).to_contain_text("Nothing is changed")
 
 
-def test_what_is_wrong_is_told_and_can_be_mended(browser, monkeypatch):
+def test_what_is_wrong_is_told_and_can_be_mended(browser, served, monkeypatch):
     source = a_source()
     look = QuickDesk.look
 
@@ -171,7 +183,7 @@ def test_what_is_wrong_is_told_and_can_be_mended(browser, monkeypatch):
 
 
 @pytest.mark.parametrize("hide", [False, True])
-def test_hostile_ids_are_inert(browser, hide):
+def test_hostile_ids_are_inert(browser, served, hide):
     texts = [one.replace("alert(1)", RAN) for one in XSS]
     patients = tuple(
         replace(PATIENTS[k % 4], id=f"{k:02}{one}", study=one, arm=one)
@@ -184,7 +196,7 @@ def test_hostile_ids_are_inert(browser, hide):
         ids = [visible(one.id) for one in fit.cohort]
         assert names == ([str(k + 1) for k in range(len(ids))] if hide else ids)
         for place in (3, len(ids) - 1):
-            page.select_option("#patient", value=str(place))
+            page.select_option("#patient", index=place)
             expect(page.locator("#whom")).to_have_text(f"Patient {names[place]}")
         assert page.locator("[data-ran]").count() == 0
         assert page.locator("main :is(script, iframe, object, svg, a, base, meta)").count() == 0
@@ -192,7 +204,7 @@ def test_hostile_ids_are_inert(browser, hide):
         expect(page.locator("#of_what")).to_contain_text(texts[0])
 
 
-def test_a_table_is_checked_fitted_and_looked_at(browser, tmp_path, monkeypatch):
+def test_a_table_is_checked_fitted_and_looked_at(browser, served, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     going, go = threading.Event(), threading.Event()
 
