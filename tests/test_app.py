@@ -491,6 +491,17 @@ def test_the_command_serves_the_run_and_tells_the_address(monkeypatch, tmp_path)
     assert told_ == {"fit": "fit of r", "port": 0, "hide_ids": True}
 
 
+def test_ctrl_c_closes_the_page(monkeypatch):
+    def stub(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pdmodel.startup.fitted", lambda _: "fit")
+    monkeypatch.setattr("pdmodel.app.serve", stub)
+    done = CliRunner().invoke(cli.app, ["app", "r"])
+    assert done.exit_code == 130
+    assert done.output == "The page is closed.\n"
+
+
 def test_the_address_is_told_when_it_can_be_opened(monkeypatch):
     heard = []
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: heard.append(sockets))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 for missing, way in (("shiny", "pip install 'pdmodel[app]'"), ("playwright", "make test")):
@@ -21,6 +22,8 @@ from made_report import PATIENTS, XSS, a_fit
 from pdmodel import plot
 from pdmodel.app import application, listening, sending, server, uploads
 from pdmodel.app.source import Source
+from pdmodel.app.work import Desk
+from pdmodel.data.demo import REGIMEN, SIZES, demo_cohort
 from pdmodel.errors import RunError
 from pdmodel.nuts import Progress
 from pdmodel.report import visible
@@ -256,13 +259,53 @@ def test_a_table_is_checked_fitted_and_looked_at(browser, served, tmp_path, monk
 def test_a_phone_shows_all_without_scrolling_sideways(browser, address, tmp_path):
     with opened(browser, address, PHONE) as page:
         slide(page, "amount", 1)
-        expect(page.locator("#classes")).to_contain_text("Difference")
+        expect(page.locator("#classes")).to_contain_text("points")
         expect(page.locator("#course img")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         picture = page.locator("#course img").bounding_box()
         assert 250 < picture["width"] <= PHONE["width"]
         page.screenshot(path=tmp_path / "phone.png", full_page=True)
     assert (tmp_path / "phone.png").stat().st_size > 30_000  # not an empty page
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("broadcasting")
+def test_real_courses_and_a_real_fit(browser, served, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    patient = demo_cohort().keys[:12]
+    rows = pd.read_csv(SIZES, dtype=str)
+    table = tmp_path / "mine.csv"
+    rows[rows["patient_id"].isin(patient)].to_csv(table, index=False)
+    expect.set_options(timeout=200_000)
+    with served(Source(Desk(a_fit(), draws=40), "by hand", "")) as address:
+        try:
+            _real_visit(browser, address, table)
+        finally:
+            expect.set_options(timeout=SECONDS)
+
+
+def _real_visit(browser, address, table):
+    with opened(browser, address) as page:
+        expect(page.locator("#basis")).to_contain_text("All 3 scans are known")
+        page.click("#earlier")
+        expect(page.locator("#state")).to_contain_text("what was known on day 42")
+        expect(page.locator("#basis")).to_contain_text("2 of 3 scans")
+        slide(page, "amount", 10, "ArrowLeft")
+        expect(page.locator("#classes")).to_contain_text("With your change")
+        page.select_option("#add_on", "ipilimumab")
+        expect(page.locator("#notes")).to_contain_text("CTLA-4")
+        page.fill("#add_words", "80 mg")
+        expect(page.locator("#state .problem")).to_contain_text("has no interval")
+        page.select_option("#add_on", "")
+        page.click("summary")
+        page.set_input_files("#sizes", table)
+        page.fill("#regimen", REGIMEN)
+        page.wait_for_timeout(500)
+        page.click("#send_it")
+        expect(page.locator("#sending")).to_contain_text("Fitting")
+        expect(page.locator("#kept")).to_be_visible()
+        expect(page.locator("#of_what")).to_contain_text("12 patients")
+        expect(page.locator("#whom")).to_have_text("Patient P01")
 
 
 def test_without_the_token_nothing_is_seen(browser, address):

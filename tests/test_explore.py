@@ -77,8 +77,8 @@ def test_an_add_on_begins_on_its_day_and_ends_by_the_last(fit):
         (Change(from_day=np.inf), OptionError, "from_day is inf; it must be a day"),
         (Change(add_on="ipilimumab then docetaxel"), OptionError, "must be drugs, given whatever"),
         (Change(add_on="none"), OptionError, "must be drugs"),
-        (Change(add_on="aspirin"), ModelError, "There is no drug 'aspirin'"),
-        (Change(add_on="ipilimumab 80 mg"), DoseError, r"has no interval"),
+        (Change(add_on="aspirin"), ModelError, "^There is no drug 'aspirin'"),
+        (Change(add_on="ipilimumab 80 mg"), DoseError, "^'ipilimumab 80 mg' has no interval"),
     ],
 )
 def test_a_change_that_cannot_be_is_refused(fit, change, kind, said):
@@ -140,6 +140,7 @@ def test_room_is_for_one_patient(fit):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("rank_promotion_allowed")
 def test_room_changes_no_number_and_the_past_is_less_certain(fit):
     part = fit.cohort["p4"].known_by(40.0)
     cohort = Cohort((part,))

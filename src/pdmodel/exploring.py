@@ -37,4 +37,8 @@ def app(
         if browse:
             webbrowser.open(address)
 
-    serve(fitted, str(run), port=port, hide_ids=hide_ids, ready=ready)
+    try:
+        serve(fitted, str(run), port=port, hide_ids=hide_ids, ready=ready)
+    except KeyboardInterrupt:
+        typer.echo("The page is closed.")
+        raise typer.Exit(shell.INTERRUPTED) from None  # without waiting for what still computes

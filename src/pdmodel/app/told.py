@@ -49,7 +49,7 @@ def heading(found: Explored, name: str) -> TagList:
 def probabilities(found: Explored) -> Tag:
     """Make a table of the probability of each class, and what the change does to it."""
     changed = found.changed
-    heads = ["Class", "As treated", *(["With your change", "Difference"] if changed else [])]
+    heads = ["Class", "As treated", *(["With your change", "Change"] if changed else [])]
     rows = []
     for name, (title, meaning) in words.CLASSES.items():
         before = found.planned.probability[name]

@@ -8,7 +8,7 @@ import numpy as np
 
 from pdmodel.dosing import planned
 from pdmodel.drug import Drug
-from pdmodel.errors import OptionError
+from pdmodel.errors import DoseError, ModelError, OptionError
 from pdmodel.library import drug, names
 from pdmodel.model import Model
 from pdmodel.regimen import Regimen
@@ -80,7 +80,11 @@ def read_change(model: Model, change: Change) -> tuple[Arm, ...]:
             raise OptionError(f"{name} is {value}; it must be a day.")
     if not change.add_on.strip():
         return ()
-    (arm,) = read_arms([change.add_on], model.drugs)
+    try:
+        (arm,) = read_arms([change.add_on], model.drugs)
+    except (DoseError, ModelError) as problem:
+        said = str(problem).removeprefix(f"Arm {change.add_on.strip()!r}: ")
+        raise type(problem)(said) from None
     if arm.reacts or not arm.schedules:
         raise OptionError(f"Add-on {arm.text!r} must be drugs, given whatever scans show.")
     return (arm,)
