@@ -276,7 +276,7 @@ def test_real_courses_and_a_real_fit(browser, served, tmp_path, monkeypatch):
     rows = pd.read_csv(SIZES, dtype=str)
     table = tmp_path / "mine.csv"
     rows[rows["patient_id"].isin(patient)].to_csv(table, index=False)
-    expect.set_options(timeout=200_000)
+    expect.set_options(timeout=600_000)
     with served(Source(Desk(a_fit(), draws=40), "by hand", "")) as address:
         try:
             _real_visit(browser, address, table)

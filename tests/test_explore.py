@@ -140,7 +140,7 @@ def test_room_is_for_one_patient(fit):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("rank_promotion_allowed")
+@pytest.mark.usefixtures("broadcasting")
 def test_room_changes_no_number_and_the_past_is_less_certain(fit):
     part = fit.cohort["p4"].known_by(40.0)
     cohort = Cohort((part,))

@@ -23,9 +23,9 @@ Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 def app(
     run: shell.Run, port: Port = 0, browse: Open = False, hide_ids: shell.HideIds = False
 ) -> None:
-    """Explore a fit in the browser: what was known when, other doses, another drug.
+    """Explore a fit in the browser.
 
-    The page is served to this computer alone, at an address with a token, until Ctrl-C.
+    Leave scans out to see what was known when, move the dose, add a drug, fit a table. The page is served to this computer alone, at an address with a token, until Ctrl-C.
     """
     if find_spec("shiny") is None:
         raise RunError(MISSING)
