@@ -25,7 +25,8 @@ def app(
 ) -> None:
     """Explore a fit in the browser.
 
-    Leave scans out to see what was known when, move the dose, add a drug, fit a table. The page is served to this computer alone, at an address with a token, until Ctrl-C.
+    Leave scans out to see what was known when, move the dose, add a drug, fit a table. The page
+    is served to this computer alone, at an address with a token, until Ctrl-C.
     """
     if find_spec("shiny") is None:
         raise RunError(MISSING)
