@@ -35,6 +35,8 @@ REGIMEN = parse_schedules("atezolizumab 1200 mg q3w")
 JOINT = "log likelihood"
 ANEW = 25
 """Replicates after which compiled programs are let go."""
+DRAWS, CHAINS = 400, 4
+"""Of each fit, as many as `pdmodel fit` makes by itself or fewer."""
 
 
 class Simulated(NamedTuple):
@@ -45,19 +47,22 @@ class Simulated(NamedTuple):
     values: dict[str, np.ndarray]
 
 
-def simulated(of: Coordinates, patients: int, seed: int) -> Simulated:
-    """Draw a population, patients and scans."""
+def simulated(
+    of: Coordinates, patients: int, seed: int, at: np.ndarray = DAYS, x: jax.Array | None = None
+) -> Simulated:
+    """Draw patients of a population, scanned on some days; the population too if none is given."""
     rng, model = np.random.default_rng([seed, 7]), of.model
-    x = jnp.asarray(rng.standard_normal(len(of)))
+    drawn = jnp.asarray(rng.standard_normal(len(of)))
+    x = drawn if x is None else x
     named = {name: float(value) for name, value in of.named(x).items()}
     values = {q.name: np.full(patients, named[q.name]) for q in model.shared}
     for q in model.individual:
         middle = float(q.unbounded(named[f"{q.name}_typical"]))
         z = middle + named[f"{q.name}_sd"] * rng.standard_normal(patients)
         values[q.name] = np.asarray(q.natural(z))
-    given = [planned(REGIMEN, DAYS[-1]) if model.drugs else {}] * patients
+    given = [planned(REGIMEN, at[-1]) if model.drugs else {}] * patients
     rows = {name: value[None] for name, value in values.items()}
-    days = np.tile(DAYS, (patients, 1))
+    days = np.tile(at, (patients, 1))
     courses = trajectories(model, rows, [0.0] * patients, days, given)
     nobody = jnp.zeros(1, bool)
     people = []
@@ -67,21 +72,19 @@ def simulated(of: Coordinates, patients: int, seed: int) -> Simulated:
         course = jnp.asarray(courses.log_size[0, k])
         unseen = Scans(jnp.zeros(1), course[:1], nobody)
         expected = jnp.concatenate([course[:1], course])
-        drawn = DRAW(model, key_of(seed, "scans", k), expected, unseen, nobody, mine)
-        size = np.rint(np.clip(np.asarray(drawn.measured)[-len(DAYS) :], 0.0, 1e6))
+        drawn = DRAW(model, key_of(seed, "scans", k), expected, unseen, nobody, at, mine)
+        size = np.rint(np.clip(np.asarray(drawn.measured)[-len(at) :], 0.0, 1e6))
         censored = size <= SMALLEST_MM
         size = np.where(censored, SMALLEST_MM, size)
         schedules = REGIMEN if model.drugs else ()
         people.append(
-            pdm.Patient(
-                f"S{k:03d}", "", "", DAYS, size, censored, given[k], {}, schedules=schedules
-            )
+            pdm.Patient(f"S{k:03d}", "", "", at, size, censored, given[k], {}, schedules=schedules)
         )
     return Simulated(pdm.Cohort(tuple(people), simulated=True), named, values)
 
 
-def _draw(model: pdm.Model, key, expected, unseen, nobody, mine):
-    return model.residual.draw(key, expected, unseen, nobody, jnp.asarray(DAYS), mine)
+def _draw(model: pdm.Model, key, expected, unseen, nobody, at, mine):
+    return model.residual.draw(key, expected, unseen, nobody, at, mine)
 
 
 DRAW = jax.jit(_draw, static_argnums=0)
@@ -102,26 +105,27 @@ def replicate(of: Coordinates, patients: int, seed: int, method: Method) -> dict
     """Rank the truth among the draws of a fit, from 0 to 1 with ties broken; one replicate."""
     cohort, named, values = simulated(of, patients, seed)
     began = time.perf_counter()
-    fit = pdm.fit(of.model, cohort, seed=seed, method=method, draws=200)
-    found = pdm.diagnose(fit)
+    fit = pdm.fit(of.model, cohort, seed=seed, method=method, draws=DRAWS, chains=CHAINS)
+    found, total = pdm.diagnose(fit), DRAWS * CHAINS
     rng = np.random.default_rng([seed, 8])
     out = {"seed": seed, "seconds": time.perf_counter() - began, "trusted": found.trusted}
+    out["reasons"] = "; ".join(found.reasons)
     out["pareto_k"] = fit.manifest.get("pareto_k", np.nan)
     drawn = {str(n): fit.posterior[n].to_numpy() for n in fit.posterior.data_vars}
     # chosen draws are thinned to what they are worth
-    keep = max(20, int(fit.manifest.get("effective_share", 1.0) * 800 / 2))
-    rows = np.linspace(0, 799, min(keep, 800)).astype(int)
+    keep = max(20, int(fit.manifest.get("effective_share", 1.0) * total / 2))
+    rows = np.linspace(0, total - 1, min(keep, total)).astype(int)
     scalar = {n: v.reshape(-1)[rows] for n, v in drawn.items() if v.ndim == 2}
     for name, x in scalar.items():
         out[name] = _rank(x, named[name], rng)
     free = [q.name for q in of.model.free]
-    flat = {n: drawn[n].reshape(800, *drawn[n].shape[2:])[rows] for n in free}
+    flat = {n: drawn[n].reshape(total, *drawn[n].shape[2:])[rows] for n in free}
     true = {n: values[n][None] for n in free}
     shared = {q.name for q in of.model.shared}
     true = {n: (v[:, 0] if n in shared else v) for n, v in true.items()}
     out[JOINT] = _rank(joint(of.model, cohort, flat), joint(of.model, cohort, true)[0], rng)
     for q in of.model.individual:
-        x = drawn[q.name].reshape(800, -1)[rows]
+        x = drawn[q.name].reshape(total, -1)[rows]
         place = [_rank(x[:, k], values[q.name][k], rng) for k in range(patients)]
         out[f"in 50 %, {q.name}"] = float(np.mean(np.abs(np.array(place) - 0.5) < 0.25))
         out[f"in 90 %, {q.name}"] = float(np.mean(np.abs(np.array(place) - 0.5) < 0.45))
@@ -154,7 +158,7 @@ def summary(rows: list[dict[str, float]]) -> None:
         f"passed diagnose: {table['trusted'].sum()} of {count}; Pareto k above 0.7: "
         f"{(table['pareto_k'] > 0.7).sum()}; seconds each, median {table['seconds'].median():.0f}"
     )
-    told = ("seed", "seconds", "trusted", "pareto_k")
+    told = ("seed", "seconds", "trusted", "pareto_k", "reasons")
     every = [str(name) for name in table.columns]
     names = [n for n in every if n not in told and not n.startswith("in ")]
     allowed = band(count)

@@ -926,6 +926,14 @@ def test_what_does_not_go_with_a_landmark_is_told(run, here, option):
     assert not Path("l.csv").exists()
 
 
+def test_folds_go_with_a_landmark_of_the_fits_own_patients_only(run, sizes, here):
+    said = refused(USAGE, "predict", run, "--days", "20", "--fold", "5", "-o", "l.csv")
+    assert "it is of forecasts with --landmark" in said
+    words = ("predict", run, "--landmark", "20", "--fold", "5", "--sizes", sizes, *ATEZOLIZUMAB)
+    assert "new ones (--sizes) were in no fit" in refused(USAGE, *words, "-o", "l.csv")
+    assert not Path("l.csv").exists()
+
+
 @pytest.mark.parametrize("command", ["classify", "predict"])
 def test_ids_may_be_hidden(run, command):
     pdmodel(*OF_A_RUN[command], "--draws", "4", "--hide-ids")

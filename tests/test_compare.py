@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,10 +27,14 @@ from pdmodel.compare import (
     side_by_side,
     summary,
 )
-from pdmodel.compare.folds import fold_of, split
+from pdmodel.compare.folds import fold_of, folds_of
 from pdmodel.compare.kept import place_of, read, taken
-from pdmodel.compare.learning import as_treated, model_named, values_given
-from pdmodel.compare.tables import lines
+from pdmodel.compare.learning import (
+    Learnt,
+    as_treated,
+    model_named,
+)
+from pdmodel.compare.tables import doubts, lines
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import ModelError, OptionError, RunError
 
@@ -171,6 +174,16 @@ def test_bins_of_all_sizes_add_up_to_one():
     assert np.exp(scores.log_score).sum() + beyond == pytest.approx(1.0, abs=1e-9)
 
 
+def test_folds_that_cannot_be_trusted_are_told():
+    table = pd.DataFrame({
+        "model": ["a"] * 4 + ["b"] * 2, "fold": [1, 1, 2, 2, 1, 2],
+        "pareto_k": [0.2, 0.2, 0.9, 0.9, 0.3, 0.3], "off_nats": [0.1, 0.1, 0.2, 0.2, 1.0, 0.4],
+    })  # fmt: skip
+    (said,) = doubts(table)
+    assert said.startswith("a: 1 of 2 folds must not be trusted (Pareto k up to 0.90")
+    assert len(doubts(table.assign(off_nats=np.nan))) == 2  # what is not known is not trusted
+
+
 def test_calibrated_forecasts_have_uniform_places():
     rng, count = np.random.default_rng(3), 128
     baseline = np.exp(rng.normal(3.0, 0.6, count))
@@ -209,12 +222,11 @@ def test_courses_that_fail_give_no_probability(monkeypatch, by_hand):
 
 def test_a_fold_hangs_on_seed_and_person_alone():
     cohort = Cohort(patients(40))
-    parts = split(cohort, 5, seed=1)
-    held = [{p.key for p in some} for _, some in parts]
-    assert set().union(*held) == set(cohort.keys)
-    assert sum(map(len, held)) == 40
-    for learns, some in parts:
-        assert not set(learns.keys) & {p.key for p in some}
+    fold = folds_of(cohort, 5, seed=1)
+    assert fold.shape == (40,)
+    assert set(fold) == set(range(5))
+    some = cohort.subset(cohort.keys[7:29])
+    assert folds_of(some, 5, seed=1).tolist() == fold[7:29].tolist()
     digest = hashlib.sha256(b"1:S/p07").digest()
     assert fold_of(cohort["p07"], 5, 1) == int.from_bytes(digest[:8], "big") % 5
     lesion = replace(a_patient("p07:T1", [40, 40]), lesion="T1")
@@ -223,9 +235,9 @@ def test_a_fold_hangs_on_seed_and_person_alone():
 
 def test_too_few_patients_for_the_folds_are_refused():
     with pytest.raises(OptionError, match=r"3 patients are too few for 5 folds"):
-        split(Cohort(patients(3)), 5, seed=1)
+        folds_of(Cohort(patients(3)), 5, seed=1)
     with pytest.raises(OptionError, match=r"1 folds; give 2 or more"):
-        split(Cohort(patients(3)), 1, seed=1)
+        folds_of(Cohort(patients(3)), 1, seed=1)
 
 
 # ---------------------------------------------------------------------------------------- tables
@@ -294,19 +306,21 @@ PLAN = Plan(models=("flat:student_t", "flat:lognormal"), designs=("last1", "day6
 
 @pytest.fixture
 def no_sampling(monkeypatch):
-    """Put values by hand in place of fits; gives the models that were fitted."""
+    """Put values by hand in place of fits; gives who learnt, and whose scans were seen."""
     fitted = []
 
-    def learnt(model, cohort, *, seed, options, report):
-        fitted.append((model.residual.name, cohort.keys))
-        return SimpleNamespace(
-            model=model, manifest={"options": {"accuracy": "draft"}}, kinetics_seed=None
-        )
+    def learnt(laid, learns, *, seed, method, report):
+        fitted.append((laid.of.model.residual.name, learns.copy()))
+        x = np.full((10, len(laid.of)), float(len(fitted)))
+        return Learnt(x, 0.2, 5.0, 0.3)
 
-    def given(fit, people, *, draws, seed):
-        last = np.array([one.size_mm[-1] for one in people])
-        around = np.random.default_rng(seed).normal(0.0, 0.02, (50, len(people)))
-        return {"baseline": last * np.exp(around), "scatter": np.full((50, len(people)), 0.1)}
+    def given(laid, seen, populations, *, draws, seed):
+        count = laid.it.data.patients
+        assert populations.shape == (10, count, len(laid.of))
+        sizes = np.exp(np.asarray(laid.it.data.scans.log_size))
+        last = sizes[np.arange(count), np.maximum(seen - 1, 0)]
+        around = np.random.default_rng(seed).normal(0.0, 0.02, (50, count))
+        return {"baseline": last * np.exp(around), "scatter": np.full((50, count), 0.1)}
 
     monkeypatch.setattr("pdmodel.compare.folded.learnt", learnt)
     monkeypatch.setattr("pdmodel.compare.folded.values_given", given)
@@ -316,7 +330,8 @@ def no_sampling(monkeypatch):
 def test_the_table_is_the_same_when_it_is_kept(tmp_path, no_sampling):
     cohort, said = Cohort(patients(12)), []
     first = held_out(cohort, PLAN, taken(tmp_path, overwrite=False), tell=said.append)
-    assert len(no_sampling) == len(said) == 4
+    assert len(no_sampling) == 4
+    assert len(said) == 8  # two folds and two designs of each model
     again = held_out(cohort, PLAN, taken(tmp_path, overwrite=False), tell=said.append)
     assert len(no_sampling) == 4
     pd.testing.assert_frame_equal(first, again, check_exact=True)
@@ -324,9 +339,10 @@ def test_the_table_is_the_same_when_it_is_kept(tmp_path, no_sampling):
     counts = first.groupby(["model", "design"]).size()
     assert counts["flat:student_t", "last1"] == 12
     assert counts["flat:student_t", "day60"] == 12 * 5
-    _, keys = no_sampling[0]
+    _, learns = no_sampling[0]
     held = first[(first["model"] == "flat:student_t") & (first["fold"] == 1)]
-    assert not set(keys) & set(held["patient"])
+    assert set(held["patient"]) == set(np.array(cohort.keys)[~learns])
+    assert (first["pareto_k"] == 0.2).all()
     pairs = differences(first, seed=1)
     assert len(pairs) == 4
 
@@ -337,12 +353,12 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, no_sampling, m
 
     def interrupt(line):
         told.append(line)
-        if len(told) == 6:
+        if len(told) == 8 + 6:  # a design of the second model
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         held_out(cohort, PLAN, taken(tmp_path / "b", overwrite=False), tell=interrupt)
-    assert len(no_sampling) == 6
+    assert len(no_sampling) == 6 + 2
     rest = held_out(cohort, PLAN, taken(tmp_path / "b", overwrite=False), tell=told.append)
     assert len(no_sampling) == 8
     pd.testing.assert_frame_equal(whole, rest, check_exact=True)
@@ -352,10 +368,10 @@ def test_a_damaged_table_is_made_again_and_said(tmp_path, no_sampling):
     cohort, said = Cohort(patients(12)), []
     plan = replace(PLAN, models=("flat:student_t",))
     first = held_out(cohort, plan, taken(tmp_path, overwrite=False), tell=said.append)
-    path = place_of(tmp_path, "flat:student_t", 2)
+    path = place_of(tmp_path, "flat:student_t", "day60")
     path.write_bytes(path.read_bytes().replace(b"42.0", b"43.0", 1))
     again = held_out(cohort, plan, taken(tmp_path, overwrite=False), tell=said.append)
-    assert said[2] == f"{path} is damaged; it is made again."
+    assert said[4] == f"{path} is damaged; it is made again."
     pd.testing.assert_frame_equal(first, again, check_exact=True)
 
 
@@ -413,23 +429,6 @@ def test_curves_see_no_doses():
     cohort = demo_cohort().patients[:2]
     assert all(not one.regimens and not one.schedules for one in as_treated(cohort, FLAT))
     assert as_treated(cohort, model_named("exhaustion", ["atezolizumab"])) == cohort
-
-
-def test_values_come_in_the_order_of_the_patients(monkeypatch):
-    people = (a_patient("b", [40, 40]), a_patient("a", [20, 20]), a_patient("c", [30, 30]))
-
-    def joined(fit, cohort, *, draws, seed):
-        first = np.array([[one.size_mm[0] for one in cohort]] * draws)
-        return SimpleNamespace(cohort=cohort, values=lambda: {"baseline": first})
-
-    def joined_as_lesions(fit, cohort, **how):
-        assert cohort.size_kind == "lesion"
-        return joined(fit, cohort, **how)
-
-    monkeypatch.setattr("pdmodel.newcomers.joined", joined_as_lesions)
-    fit = SimpleNamespace(model=FLAT, cohort=pdm.Cohort(people[:1], size_kind="lesion"))
-    found = values_given(fit, people, draws=4, seed=1)
-    assert found["baseline"].tolist() == [[40.0, 20.0, 30.0]] * 4
 
 
 # ------------------------------------------------------------------------- leaving out a patient
@@ -561,6 +560,8 @@ def test_two_runs_are_compared(tmp_path, fit_by_hand):
     first, second = result.stdout.splitlines()
     assert first.startswith(f"{folders[1]} (exhaustion:student_t): elpd -57.")
     assert second.endswith("; 3.0 (se 0.0) behind the best")
+    again = run_command(*folders, "--refit")  # nobody has to be
+    assert again.stdout == result.stdout
 
 
 @pytest.mark.parametrize(
@@ -573,6 +574,7 @@ def test_two_runs_are_compared(tmp_path, fit_by_hand):
             "known are last1",
         ),
         (["a", "a"], 2, "a run stands twice"),
+        (["sizes.csv", "-o", "out", "--refit"], 2, "it is of RUNs; a table is compared by folds"),
         (["a", "b"], 1, "There is no run folder a"),
     ],
 )

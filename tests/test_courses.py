@@ -14,8 +14,9 @@ from pdmodel.nodes import Nodes
 from pdmodel.quadrature import courses as table
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
-from pdmodel.quadrature.integrand import chebyshev, hold, log_weights, series, shared_by_courses
+from pdmodel.quadrature.integrand import chebyshev, hold, log_weights, shared_by_courses
 from pdmodel.quadrature.pool import at_one
+from pdmodel.quadrature.series import series
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 

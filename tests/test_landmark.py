@@ -7,8 +7,17 @@ import pandas as pd
 import pytest
 
 from pdmodel import Cohort, Patient
+from pdmodel.compare.learning import Learnt
 from pdmodel.errors import OptionError
-from pdmodel.landmark import COLUMNS, figures, forecasts, happened, lines, reliability_of
+from pdmodel.landmark import (
+    COLUMNS,
+    figures,
+    forecasts,
+    forecasts_by_folds,
+    happened,
+    lines,
+    reliability_of,
+)
 from pdmodel.latent import Latent
 
 DAY = 60.0
@@ -106,6 +115,42 @@ def test_new_patients_are_forecast_from_what_was_known_too(told, fit_by_hand):
     assert [patient.id for patient in told[1]["cohort"]] == ["B", "C"]
 
 
+def test_by_folds_nobody_is_forecast_under_a_population_that_knows_them(monkeypatch, fit_by_hand):
+    people = tuple(a_patient(f"p{k}", [50, 45 + k, 40, 60, 60]) for k in range(9))
+    fit, learns, given = fit_by_hand(Cohort(people), draws=4), [], {}
+
+    def learnt(laid, shown, *, seed, method, report):
+        learns.append(shown)
+        return Learnt(np.full((8, len(laid.of)), float(len(learns))), 0.1 * len(learns), 8.0, 0.2)
+
+    def values_given(laid, seen, populations, *, draws, seed):
+        given.update(seen=seen, whose=populations[0, :, 0])
+        return {q.name: np.ones((4, len(people))) for q in fit.model.free}
+
+    monkeypatch.setattr("pdmodel.landmark.folded.learnt", learnt)
+    monkeypatch.setattr("pdmodel.landmark.folded.values_given", values_given)
+    monkeypatch.setattr("pdmodel.landmark.ahead.latent", courses)
+    table = forecasts_by_folds(fit, DAY, folds=3, seed=1)
+    assert np.array(learns).sum(axis=0).tolist() == [2] * 9
+    assert given["seen"].tolist() == [2] * 9
+    for k, shown in enumerate(learns):
+        assert (table["fold"][~shown] == k + 1).all()
+        assert (given["whose"][~shown] == k + 1.0).all()
+    assert table.drop(columns="fold").columns.tolist() == list(COLUMNS)
+    assert table["p_next"].tolist() == [0.25] * 9
+    found = figures(table, happened(fit.cohort, DAY), seed=1)
+    one = found[(found["outcome"] == "6_months") & (found["group"] == "all")]
+    arm = one.set_index("forecast").loc["arm"]
+    fold = table["fold"].to_numpy()
+    others = np.array([np.sum(fold != k) for k in fold])  # all of them progressed
+    assert arm["brier"] == pytest.approx(np.mean((1.0 - (others + 0.5) / (others + 1.0)) ** 2))
+    said = lines(table, found, 9)
+    assert "learnt 3 times from 9 patients but for one fold" in said[1]
+    assert "Pareto k up to 0.30, likelihood off by up to 0.2 nats" in said[1]
+    table.attrs["folds"]["pareto_k"] = 0.8
+    assert lines(table, found, 9)[2].startswith("Beware: not every fold can be trusted")
+
+
 def test_figures_are_those_computed_by_hand(told):
     table = told[0]
     found = figures(table, happened(COHORT, DAY), seed=1)
@@ -158,7 +203,7 @@ def test_words_say_whose_population_it_is_and_what_is_unknown(told):
     assert said[0] == ("Landmark day 60: 4 patients with a scan by then, of whom 1 had progressed; "
                        "1 without one left out; 1 of 16 draws not solved.")  # fmt: skip
     assert said[1].startswith("The population was learnt from all scans of these 5 patients")
-    assert "pdmodel compare" in said[1]
+    assert "--fold 5" in said[1]
     assert "Progression within 12 months, all patients: 2 of 3; unknown of 1." in said
     assert any(line.startswith("  arm           Brier 0.224 [") for line in said)
     assert any(line.startswith("  forecast 100 %: observed  50 % [") for line in said)

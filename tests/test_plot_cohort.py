@@ -11,13 +11,14 @@ from four_patients import PATIENTS, RULE, a_patient, replicates_of, seen_in
 from pdmodel import Cohort
 from pdmodel.dosing import parse_schedules, planned
 from pdmodel.errors import OptionError, RunError
-from pdmodel.plot import KINDS, plot_khat, plot_swimmer, png
+from pdmodel.plot import KINDS, plot_khat, plot_swimmer, plot_timeline, png
 from pdmodel.plot.khat import k_table
 from pdmodel.plot.swimmer import PER_PAGE
 from pdmodel.plot.times import (
     doses_of,
     free_of_progression,
     observed_times,
+    responses,
     simulated_times,
     survival_band,
     swum,
@@ -51,6 +52,29 @@ def test_bars_end_with_the_last_scan_or_dose_and_hold_what_happened():
     assert table["progression"].tolist() == pytest.approx([130, np.nan, 42, np.nan], nan_ok=True)
     assert table["response"].tolist() == pytest.approx([40, 40, np.nan, np.nan], nan_ok=True)
     assert table["ongoing"].tolist() == [False, True, False, False]
+
+
+def test_responses_are_told_scan_by_scan():
+    table = responses(Cohort(PATIENTS), RULE)
+    rows = dict(table.groupby("patient"))
+    assert rows["S/grows"]["response"].tolist() == ["", "PD", "PD"]
+    assert rows["S/grows"]["counts"].tolist() == [False, True, False]
+    assert rows["S/shrinks"]["response"].tolist() == ["", "PR", "PR", "CR"]
+    assert rows["S/once"]["response"].tolist() == [""]
+    assert rows["S/returns"]["response"].tolist() == ["", "PR", "PR", "PD", "PD"]
+    assert rows["S/returns"].loc[rows["S/returns"]["counts"], "day"].tolist() == [130]
+
+
+def test_a_timeline_names_every_patient_once_and_has_pages(fit):
+    figure = plot_timeline(fit)
+    (ax,) = figure.axes
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names == ["returns", "shrinks", "grows", "once"]
+    assert len(ax.patches) == sum(len(p.day) for p in PATIENTS)
+    hidden = plot_timeline(fit, hide_ids=True).axes[0]
+    assert sorted(text.get_text() for text in hidden.get_yticklabels()) == ["1", "2", "3", "4"]
+    with pytest.raises(OptionError, match="page_number is 2; there are pages 1 to 1"):
+        plot_timeline(fit, page_number=2)
 
 
 def test_a_response_after_progression_is_none():

@@ -17,7 +17,7 @@ from pdmodel.plot import plot_km, plot_pairs, plot_pit
 from pdmodel.plot.calibration import ecdf_difference, pit_bars
 from pdmodel.plot.quantity import Quantity
 from pdmodel.plot.ridge import correlations, strongest
-from pdmodel.plot.visits import by_bins, time_edges
+from pdmodel.plot.visits import by_bins, corrected_scans, time_edges
 from pdmodel.predict import latent_courses
 from pdmodel.residuals import residual
 
@@ -49,6 +49,22 @@ def test_percentiles_by_time_are_those_of_the_scans_in_the_bin(fit_by_hand):
     later = table[table["day"] == 42].set_index("statistic")
     assert later["observed"].to_dict() == {"q10": 42, "q50": 50, "q90": 58, "too_small": 0}
     assert later["low"].tolist() == later["high"].tolist() == later["observed"].tolist()
+
+
+def test_prediction_correction_leaves_what_is_not_predicted(fit_by_hand):
+    """Patients of any size, all foretold but for a tenth, are alike once corrected."""
+    base = 20.0 * 1.1 ** np.arange(21)
+    many = [a_patient(f"p{k:02d}", [0, 42], [x, 1.1 * x]) for k, x in enumerate(base)]
+    fit = fit_by_hand(Cohort(tuple(many)))
+    foretold = np.repeat(base, 2)
+    table = by_bins(fit, replicates_of(fit, np.stack([foretold] * 3)), corrected=True)
+    assert set(table["statistic"]) == {"q10", "q50", "q90"}
+    middle = base[10]
+    later = table[table["day"] == 42]
+    np.testing.assert_allclose(later["observed"], 1.1 * middle)
+    np.testing.assert_allclose(later[["low", "middle", "high"]], middle)
+    day, size = corrected_scans(fit, replicates_of(fit, np.stack([foretold] * 3)))
+    np.testing.assert_allclose(size, np.where(day == 42, 1.1 * middle, middle))
 
 
 def test_places_are_those_of_the_distribution(fit):

@@ -13,8 +13,9 @@ import pdmodel as pdm
 from pdmodel.likelihood import evidence
 from pdmodel.quadrature.climb import explored, nothing_known, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, log_density, no_traits
-from pdmodel.quadrature.integrand import heights, log_marginals, log_weights, series
+from pdmodel.quadrature.integrand import heights, log_marginals, log_weights
 from pdmodel.quadrature.rule import laid
+from pdmodel.quadrature.series import series
 from pdmodel.residual import Scans
 from pdmodel.residuals.filter import Reading, filtered, first_read
 

@@ -15,17 +15,16 @@ import pdmodel as pdm
 from pdmodel import by_nodes
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.errors import DataError, OptionError
-from pdmodel.influence import coordinates as coordinates_of
-from pdmodel.influence import scaling, traits
 from pdmodel.integration import against_method
 from pdmodel.likelihood import evidence
 from pdmodel.newcomers import joined
 from pdmodel.nodes import Nodes
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
-from pdmodel.quadrature.integrand import log_posterior, log_weights, series, weighed
+from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
 from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import laid
+from pdmodel.quadrature.series import series
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 
@@ -98,7 +97,7 @@ def over_a_grid(of, it, x):
     effects = jnp.broadcast_to(place[:, None, None], (121, it.data.patients, 1))
     grid = Nodes(effects, jnp.zeros((121, it.data.patients)))
     population = of.population(x, it.traits)
-    return log_posterior(of, log_weights(of, it, grid, population), x)
+    return log_posterior(of, it, log_weights(of, it, grid, population), x)
 
 
 def test_the_climb_ends_at_the_mode(posed, summit):
@@ -234,42 +233,3 @@ def test_who_cannot_join_is_told(slow_fit):
     alone = {"options": slow_fit.manifest["options"] | {"pooling": "none"}}
     with pytest.raises(OptionError, match="has no population"):
         joined(replace(slow_fit, manifest=slow_fit.manifest | alone), slow_fit.cohort, seed=1)
-
-
-# ------------------------------------------------------------------------------- covariates
-
-REFUSED = [
-    ({"volatility": ["sex"]}, "Patient 'P0': covariate 'sex' is 'M', not a number; code its"),
-    ({"volatility": ["same"]}, "Covariate 'same' is 1 in every patient who has it; leave it out"),
-    ({"volatility": ["age"]}, "No patient has the covariate 'age'; the table has same, sex, tmb"),
-    ({"quiet": ["tmb"]}, "Covariates cannot move 'quiet', which is no parameter with an own"),
-    ({"size": ["tmb"]}, "Covariates cannot move 'size', .* those are baseline, volatility"),
-]
-
-
-@pytest.mark.parametrize(("covariates", "words"), REFUSED)
-def test_covariates_that_cannot_be_used_are_refused(cohort, covariates, words):
-    with pytest.raises(OptionError, match=words):
-        pdm.fit(ONE, cohort, seed=1, covariates=covariates)
-
-
-@pytest.mark.parametrize("how", [{"method": "nuts-joint"}, {"pooling": "none"}])
-@pytest.mark.parametrize("what", [{"correlated": True}, {"covariates": {"volatility": "tmb"}}])
-def test_what_moves_a_population_needs_one(cohort, how, what):
-    with pytest.raises(OptionError, match="'nuts' or 'quick' only; leave them out"):
-        pdm.fit(ONE, cohort, seed=1, **how, **what)
-
-
-def test_covariates_are_standardised_over_those_who_have_them(cohort):
-    of = coordinates_of(ONE, {"covariates": {"volatility": ["tmb"], "baseline": ["tmb"]}})
-    assert of.covariates == ("tmb",)
-    scales = scaling(cohort, of.covariates)
-    found = traits(of, cohort, scales)
-    known = np.array(["tmb" in patient.covariates for patient in cohort])
-    assert (known.sum(), len(known)) == (8, 12)
-    seen = np.array([p.covariates["tmb"] for p in cohort if "tmb" in p.covariates], float)
-    assert scales == {"tmb": (pytest.approx(seen.mean()), pytest.approx(seen.std()))}
-    np.testing.assert_array_equal(found.missing[:, 0], ~known)
-    expected = (seen - seen.mean()) / seen.std()
-    np.testing.assert_allclose(np.asarray(found.value)[known, 0], expected)
-    np.testing.assert_array_equal(np.asarray(found.value)[~known, 0], 0.0)

@@ -17,11 +17,12 @@ from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_n
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import tabled
 from pdmodel.quadrature.emulator import emulator, proposed
-from pdmodel.quadrature.integrand import Courses, Series, log_marginals
+from pdmodel.quadrature.integrand import Courses, log_posterior
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import Weighed, at_one, gathered, together, weigh
-from pdmodel.quadrature.resampling import resampled
+from pdmodel.quadrature.resampling import Chosen, resampled, worth
 from pdmodel.quadrature.rule import MOST, laid
+from pdmodel.quadrature.series import Series
 
 type Report = Callable[[Progress], None]
 type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -41,6 +42,8 @@ class Effort(NamedTuple):
         Rounds of positions that are drawn around the mode, and how many in each.
     sharpened, added : int
         The same of positions that the emulator proposes, from which it is learnt anew.
+    more : int
+        Further rounds of these at most, while what is proposed is worth less than `WORTH`.
     checks, fresh : int
         Draws at which the likelihood is compared with that over fresh nodes, and how many these
         are for each patient; fewer where those of all patients would be more than `MOST`.
@@ -53,19 +56,24 @@ class Effort(NamedTuple):
     pooled: int
     sharpened: int
     added: int
+    more: int
     checks: int
     fresh: int
 
     def positions(self) -> int:
-        """Count the positions that are weighed before the draws."""
+        """Count the positions that are weighed before the draws, at least."""
         return self.rounds * self.pooled + self.sharpened * self.added
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "nodes": Effort(2048, 128, 8, 2, 256, 4, 256, 8, 2048),
-    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 4, 1024),
+    "nodes": Effort(2048, 128, 8, 2, 256, 4, 256, 8, 8, 2048),
+    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 2, 4, 1024),
 }
 """By design: what is spent on a fit, and on a first answer."""
+WORTH = 0.5
+"""Independent draws that a position proposed by the emulator is worth, at which it will do."""
+TIMES = 4
+"""How many times as many positions as draws are weighed at most, where they are worth less."""
 
 
 class Prepared(NamedTuple):
@@ -102,18 +110,36 @@ def prepared(
     return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
 
 
-def by_nodes(
+class Settled(NamedTuple):
+    """Draws of the population: what they rest on, positions (chains, draws, ...), and worth."""
+
+    before: Prepared
+    at: Weighed
+    chosen: Chosen
+
+
+def settled(
     of: Coordinates, it: Series, seed: int, settings: Settings, effort: Effort, report: Report,
     checkpoints: Checkpoints,
-) -> Sampled:  # fmt: skip
-    """Sample the population with patients integrated out over nodes, then the patients."""
+) -> Settled:  # fmt: skip
+    """Sample the population alone, with patients integrated out over nodes."""
     before = prepared(of, it, seed, effort, report, checkpoints)
     shape = (settings.chains, settings.draws)
     total = settings.chains * settings.draws
     found, log_weight = _weighed(of, it, before, seed, effort, total, report, checkpoints)
     chosen = resampled(log_weight, *shape, seed)
     rows = chosen.row.ravel()
-    mine = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
+    at = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
+    return Settled(before, at, chosen)
+
+
+def by_nodes(
+    of: Coordinates, it: Series, seed: int, settings: Settings, effort: Effort, report: Report,
+    checkpoints: Checkpoints,
+) -> Sampled:  # fmt: skip
+    """Sample the population with patients integrated out over nodes, then the patients."""
+    before, mine, chosen = settled(of, it, seed, settings, effort, report, checkpoints)
+    shape = (settings.chains, settings.draws)
     values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
     statistics = {
         "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
@@ -121,7 +147,7 @@ def by_nodes(
     }  # fmt: skip
     figures = {
         "pareto_k": np.array(chosen.pareto_k),
-        "effective_share": np.array(chosen.effective / rows.size),
+        "effective_share": np.array(min(chosen.effective / chosen.row.size, 1.0)),
         "climb_settled": np.array(before.summit.settled),
         "courses_read_off": np.array(before.courses is not None),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
@@ -145,8 +171,9 @@ def _weighed(
     Returns
     -------
     found : Weighed
-        Of `total` positions, independent of each other.
-    log_weight : ndarray, shape (total,)
+        Of `total` positions, independent of each other, or up to `TIMES` as many where the last
+        ones proposed on the way are worth less than `WORTH`.
+    log_weight : ndarray, shape (positions,)
         Their posterior density over that of the emulator, up to a constant.
     """
     told = Ticks(report, effort.positions() + total)
@@ -166,12 +193,22 @@ def _weighed(
         )
 
     every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
-    for turn in range(effort.sharpened):
+    most, good = effort.sharpened + effort.more, 1.0
+    for turn in range(most):
         stand_in = emulator(every.x, every.log_posterior, around)
         x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
-        every = together([every, of_positions(x, f"proposed {turn}")])
+        found = of_positions(x, f"proposed {turn}")
+        every = together([every, found])
+        if turn + 1 < effort.sharpened:
+            continue
+        good = worth(found.log_posterior - stand_in.log_density(x))
+        if good > WORTH:
+            break
+        told.total += effort.added * (turn + 1 < most)
     stand_in = emulator(every.x, every.log_posterior, around)
-    found = of_positions(proposed(stand_in, total, key_of(seed, "emulator")), "draws")
+    count = total * min(TIMES, int(np.ceil(WORTH / good)))
+    told.total += count - total
+    found = of_positions(proposed(stand_in, count, key_of(seed, "emulator")), "draws")
     return found, found.log_posterior - stand_in.log_density(found.x)
 
 
@@ -234,8 +271,9 @@ def checked(
             )
         else:
             found = without_nodes(of, it, population)
-        fresh = jnp.sum(log_marginals(found.log_weight)) + of.log_prior(at)
-        return float(fresh - float(stored)), float(jnp.sqrt(jnp.sum(1.0 / found.effective)))
+        fresh = log_posterior(of, it, found.log_weight, at)
+        noise = jnp.sqrt(jnp.sum(1.0 / found.effective, where=it.seen))
+        return float(fresh - float(stored)), float(noise)
 
     error, noise = np.array(side_by_side(one, effort.checks)).T
     return {"error_nats": error - np.mean(error), "noise_nats": noise}

@@ -177,7 +177,8 @@ def classify(
 def predict(
     run: shell.Run, output: shell.Table,
     days: Annotated[str | None, typer.Option(help="Days, as 42,84,126.")] = None,
-    until: shell.Until = None, landmark: shell.Landmark = None, patient: shell.Patients = None,
+    until: shell.Until = None, landmark: shell.Landmark = None,
+    fold: shell.LandmarkFolds = None, patient: shell.Patients = None,
     sizes: shell.NewSizes = None, doses: shell.Doses = None, regimen: shell.Instead = None,
     layout: shell.Layout = "long", arm: shell.Arms = None, size_kind: shell.SizeKind = None,
     unit: shell.Units = None, evaluator: shell.Evaluator = None, drug: shell.Drugs = None,
@@ -193,12 +194,16 @@ def predict(
     table = predicting.asked_for(sizes, doses, regimen, layout, arm, size_kind, how)
     shell.free(output, (".csv",), overwrite=overwrite)
     if landmark is not None:
-        predicting.refused_with_landmark(days, until, patient, table)
+        predicting.refused_with_landmark(days, until, patient, table, fold)
         shell.free(predicting.figures_beside(output), (".csv",), overwrite=overwrite)
+    elif fold is not None:
+        raise typer.BadParameter("it is of forecasts with --landmark.", param_hint="'--fold'")
     fitted = startup.fitted(run)
     options = {"patients": patient or None, "draws": draws, "seed": seed}
     if landmark is not None and not isinstance(table, str):
-        predicting.landmark_into(output, fitted, landmark, table, options, hide_ids=hide_ids)
+        predicting.landmark_into(
+            output, fitted, landmark, table, options | {"fold": fold}, hide_ids=hide_ids
+        )
         return
     predicting.predict_into(output, fitted, wanted, table, options, hide_ids=hide_ids)
 

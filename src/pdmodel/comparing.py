@@ -42,6 +42,13 @@ Folds = Annotated[int, typer.Option("--fold", min=2, help="Folds of patients.")]
 PatientDraws = Annotated[int, typer.Option(min=4, help="Draws of each patient forecast.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write (SIZES).")]
 Anew = Annotated[bool, typer.Option("--overwrite", help="Make scores that are there anew.")]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--refit",
+        help="Fit RUNs again without each patient whose weights cannot be trusted (Pareto k).",
+    ),
+]
 How = Annotated[Literal["quick", "nuts"], typer.Option(help="How models are fitted.")]
 
 
@@ -50,7 +57,7 @@ def compare(
     regimen: shell.Regimens = None, layout: shell.Layout = "long", arm: shell.Arms = None,
     size_kind: shell.SizeKind = None, model: Models = None, design: Designs = None,
     fold: Folds = 5, method: How = "quick", draws: PatientDraws = 400, seed: shell.Seed = 1,
-    hide_ids: shell.HideIds = False, overwrite: Anew = False,
+    hide_ids: shell.HideIds = False, overwrite: Anew = False, refit: Again = False,
 ) -> None:  # fmt: skip
     """Tell which model forecasts best.
 
@@ -60,8 +67,12 @@ def compare(
     """
     startup.float64()
     if len(what) > 1:
-        _runs(what)
+        _runs(what, refit=refit)
         return
+    if refit:
+        raise typer.BadParameter(
+            "it is of RUNs; a table is compared by folds.", param_hint="'--refit'"
+        )
     if (what[0] / "manifest.json").is_file():
         raise typer.BadParameter("give two runs or more, or one table.", param_hint="'RUN'")
     if output is None:
@@ -85,7 +96,7 @@ def _table(
     """Score all, write the tables, and say them in lines."""
     from pdmodel.compare import NULLS, differences, held_out, summary
     from pdmodel.compare.kept import taken
-    from pdmodel.compare.tables import lines
+    from pdmodel.compare.tables import doubts, lines
     from pdmodel.tables import write_table
 
     with shell.no_empty(taken(output, overwrite=overwrite)):
@@ -94,7 +105,7 @@ def _table(
     named = _with_ids(scores, cohort)
     for name, table in zip(TABLES, (named, summed, pairs), strict=True):
         write_table(table, output / name, hide_ids=hide_ids and table is named)
-    return lines(summed, pairs, NULLS)
+    return [*lines(summed, pairs, NULLS), *(f"Beware: {one}" for one in doubts(scores))]
 
 
 def _with_ids(scores: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":
@@ -106,7 +117,7 @@ def _with_ids(scores: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":
     return out
 
 
-def _runs(folders: list[Path]) -> None:
+def _runs(folders: list[Path], *, refit: bool) -> None:
     """Say how runs compare."""
     from pdmodel.compare import side_by_side
     from pdmodel.compare.runs import lines
@@ -114,6 +125,7 @@ def _runs(folders: list[Path]) -> None:
     if len(set(folders)) < len(folders):
         raise typer.BadParameter("a run stands twice; name each once.", param_hint="'RUN'")
     fits = {str(folder): startup.fitted(folder) for folder in folders}
-    with busy("Leaving out patients"):
-        table, patients = side_by_side(fits)
+    with shown() if refit else busy("Leaving out patients") as report:
+        again = {"refit": True, "report": report} if refit else {}
+        table, patients = side_by_side(fits, **again)
     typer.echo("\n".join(lines(table, patients)))

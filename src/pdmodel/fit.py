@@ -15,13 +15,13 @@ from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
 from pdmodel.design import Sampled, alone, by_population, together
 from pdmodel.errors import FitError, OptionError
-from pdmodel.influence import Influences, coordinates, scaling, traits
+from pdmodel.influence import Influences, coordinates, scaling, spread_out, traits
 from pdmodel.likelihood import Evidence, evidence
 from pdmodel.marginal import integrable
 from pdmodel.memory import fits
 from pdmodel.model import Model
 from pdmodel.nuts import Progress, Settings
-from pdmodel.quadrature.integrand import series
+from pdmodel.quadrature.series import series
 from pdmodel.tree import labelled_tree
 
 Pooling = Literal["partial", "none"]
@@ -156,9 +156,10 @@ def fit(
         Whether patients' effects are correlated (LKJ prior of order 2); not the first size where
         it is integrated out. Not with ``nuts-joint``.
     covariates : mapping of str to sequence of str, optional
-        Covariates that move the typical values of individual parameters, by parameter, as
-        numbers; they are standardised, share a shrinkage prior, and are integrated out as
-        standard normals where missing. Not with ``nuts-joint``.
+        Covariates that move the typical values of individual parameters, by parameter. Numbers
+        are standardised; of words, and of ``arm`` and ``study``, every level but the most
+        frequent one is a contrast with that one, named ``arm=B``. They share a shrinkage prior,
+        and are integrated out as standard normals where missing. Not with ``nuts-joint``.
     report : callable
         Told of progress.
     checkpoints : Checkpoints
@@ -190,9 +191,10 @@ def fit(
         evidence, accuracy=accuracy, drawn=seed if pharmacokinetics == "drawn" else None
     )
     data = layout(model, cohort)
-    influences = {"correlated": correlated, "covariates": _listed(covariates)}
-    scales = scaling(cohort, coordinates(model, influences).covariates)
-    kind, design = _design(model, pooling, method, layout, influences | {"scaling": scales})
+    moved, levels = spread_out(_listed(covariates), cohort)
+    influences = {"correlated": correlated, "covariates": moved, "levels": levels}
+    influences["scaling"] = scaling(cohort, coordinates(model, influences).covariates, levels)
+    kind, design = _design(model, pooling, method, layout, influences)
     memory = fits(model, data, settings, kind)
     drawn, values, figures = design(model, cohort, data, seed, settings, report, checkpoints)
     sampled = time.perf_counter()
@@ -201,7 +203,7 @@ def fit(
             "pooling": pooling, "method": method, "seed": seed, "chains": chains,
             "warmup": warmup, "draws": draws, "target_accept": target_accept,
             "max_depth": max_depth, "accuracy": accuracy, "pharmacokinetics": pharmacokinetics,
-            **influences, "scaling": scales,
+            **influences,
         },
         "seconds": {"fit": round(sampled - began, 2)},
         "design": kind,
@@ -246,7 +248,7 @@ def _design(
         report: Callable[[Progress], None], checkpoints: Checkpoints,
     ) -> Sampled:  # fmt: skip
         of = coordinates(model, options)
-        it = series(data, traits(of, cohort, options["scaling"]))
+        it = series(data, traits(of, cohort, options))
         return by_nodes(of, it, seed, settings, EFFORTS[kind], report, checkpoints)
 
     return kind, sampled

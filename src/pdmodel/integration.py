@@ -28,8 +28,13 @@ def integration_error(fit: Fit) -> tuple[float, float]:
     if "integration" not in fit.tree:
         return np.nan, np.nan
     found = fit.tree["integration"]
-    noise = float(np.sqrt(np.mean(found["noise_nats"].to_numpy() ** 2)))
-    total = float(np.var(found["error_nats"].to_numpy(), ddof=1))
+    return beyond_noise(found["error_nats"].to_numpy(), found["noise_nats"].to_numpy())
+
+
+def beyond_noise(error_nats: np.ndarray, noise_nats: np.ndarray) -> tuple[float, float]:
+    """Sd of errors, each (checks,), beyond the noise of what they were checked with; that noise."""
+    noise = float(np.sqrt(np.mean(noise_nats**2)))
+    total = float(np.var(error_nats, ddof=1))
     return float(np.sqrt(max(total - noise**2, 0.0))), noise
 
 

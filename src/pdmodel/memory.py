@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pdmodel.by_nodes import EFFORTS
+from pdmodel.by_nodes import EFFORTS, TIMES
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
@@ -62,7 +62,7 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     }
     if method in ("nodes", "quick"):
         effort = EFFORTS[method]
-        pooled = effort.positions() + draws
+        pooled = effort.positions() + effort.more * effort.added + TIMES * draws
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
         raw = min(effort.raw, MOST // patients)
         shared = len(shared_by_courses(Coordinates(model)))

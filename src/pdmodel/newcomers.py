@@ -20,16 +20,21 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, side_by_side
 from pdmodel.quadrature.climb import Known, explored, nothing_known
 from pdmodel.quadrature.coordinates import Coordinates, Population, Traits
-from pdmodel.quadrature.integrand import Series, log_weights, series
+from pdmodel.quadrature.integrand import log_weights
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import chosen
-from pdmodel.quadrature.rule import laid
+from pdmodel.quadrature.rule import Rule, laid
+from pdmodel.quadrature.series import Series, series
 from pdmodel.tree import labelled_tree
 
 ROUNDS, RAW = 3, 512
 """Explorations of the patients, and the nodes of each, before nodes are laid."""
 LAID, KEPT = 2048, 128
 """Nodes of each patient that are solved then, and that are kept of them."""
+EACH = 4
+"""Draws of a patient under every population that is drawn; nodes are weighed once for all."""
+PIECES = 4
+"""Parts in which draws are moved off the nodes."""
 
 
 def joined(
@@ -44,7 +49,8 @@ def joined(
     cohort : Cohort
         Patients with one scan or more; their doses must be of drugs in the model.
     draws : int
-        Draws of the population, evenly spaced over the posterior; one of each patient for each.
+        Draws of each patient, `EACH` of them for every draw of the population; these are evenly
+        spaced over the posterior.
     seed : int
     room : sequence of Patient, optional
         For a cohort of one. Arrays are made as long as those of these patients, so that a program
@@ -74,31 +80,65 @@ def joined(
         if len(cohort) > 1:
             raise OptionError(f"room is for a cohort of one, and here are {len(cohort)} patients.")
         data = _with_room(data, [evidence(fit.model, [p], accuracy, drug_seed) for p in room])
-    own = traits(of, cohort, fit.manifest["options"].get("scaling", {}))
-    it = series(data, own, whole=bool(room))
-    names, population = populations(of, it.traits, fit, draws)
+    own_traits = traits(of, cohort, fit.manifest["options"])
+    it = series(data, own_traits, whole=bool(room))
+    names, population = populations(of, it.traits, fit, -(-draws // EACH))
+    own = given_scans(of, it, population, each=EACH, seed=seed)
+    values = {name: np.repeat(np.asarray(value), EACH)[None] for name, value in names.items()}
+    values |= {name: value[None] for name, value in own.items()}
+    nothing = np.zeros((1, EACH * len(population.shared)))
+    drawn = Draws({}, {"lp": nothing, "energy": nothing, "diverging": nothing.astype(bool)})
+    tree, failed = labelled_tree(fit.model, cohort, data, values, drawn, {}, seed)
+    manifest = fit.manifest | {"failed_solves": failed, "newcomers": len(cohort)}
+    return replace(fit, cohort=cohort, tree=tree, manifest=manifest)
+
+
+def given_scans(
+    of: Coordinates, it: Series, population: Population, *, each: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Draw patients' own parameters given the scans of theirs that are visible.
+
+    Parameters
+    ----------
+    of : Coordinates
+    it : Series
+    population : Population
+        Draws first; each may be of each patient's own, ``shared`` then of shape (draws, shared,
+        patients).
+    each : int
+        Draws of every patient under every population.
+    seed : int
+
+    Returns
+    -------
+    dict of str to ndarray, each of shape (populations * each, patients)
+        The individual parameters on their natural scales, draws of one population together.
+    """
     middle = jax.tree.map(lambda part: jnp.mean(part, axis=0), population)
-    known = _known(of, it, middle, seed)
-    nodes, known = laid(of, it, known, middle, key_of(seed, "newcomers"), LAID, KEPT)
+    nodes, known = nodes_given(of, it, middle, seed)
     count = len(population.shared)
     keys = jax.random.split(key_of(seed, "newcomers", "nodes"), count)
 
     def one(k: int) -> np.ndarray:
         here = jax.tree.map(lambda part: part[k], population)
-        return np.asarray(_chosen(of, it, nodes, here, keys[k]))
+        return np.asarray(_chosen(of, it, nodes, here, keys[k], each))
 
-    effects = np.stack(side_by_side(one, count))
-    moved = patients(of, it, known.covariance, keys, population, effects, 1)
-    values = {name: np.asarray(value)[None] for name, value in names.items()}
-    for k, q in enumerate(of.effects):
-        values[q.name] = np.asarray(q.natural(moved.effects[..., k]))[None]
+    effects = np.concatenate(side_by_side(one, count))
+    several = jax.tree.map(lambda part: jnp.repeat(part, each, axis=0), population)
+    keys = jax.random.split(key_of(seed, "newcomers", "moves"), each * count)
+    moved = patients(of, it, known.covariance, keys, several, effects, PIECES)
+    values = {
+        q.name: np.asarray(q.natural(moved.effects[..., k])) for k, q in enumerate(of.effects)
+    }
     if of.anchor is not None and moved.anchor is not None:
-        values[of.anchor.name] = np.exp(moved.anchor)[None]
-    nothing = np.zeros((1, count))
-    drawn = Draws({}, {"lp": nothing, "energy": nothing, "diverging": nothing.astype(bool)})
-    tree, failed = labelled_tree(fit.model, cohort, data, values, drawn, {}, seed)
-    manifest = fit.manifest | {"failed_solves": failed, "newcomers": len(cohort)}
-    return replace(fit, cohort=cohort, tree=tree, manifest=manifest)
+        values[of.anchor.name] = np.exp(moved.anchor)
+    return values
+
+
+def nodes_given(of: Coordinates, it: Series, population: Population, seed: int) -> Rule:
+    """Lay nodes of every patient under a population that is known, and what they say."""
+    known = _known(of, it, population, seed)
+    return laid(of, it, known, population, key_of(seed, "newcomers"), LAID, KEPT)
 
 
 def _with_room(data: Evidence, others: Sequence[Evidence]) -> Evidence:
@@ -149,6 +189,10 @@ def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Kn
     return known
 
 
-@partial(jax.jit, static_argnums=0)
-def _chosen(of: Coordinates, it: Series, nodes: Nodes, population: Population, key: Array) -> Array:
-    return chosen(key, log_weights(of, it, nodes, population), nodes.effects)
+@partial(jax.jit, static_argnums=(0, 5))
+def _chosen(
+    of: Coordinates, it: Series, nodes: Nodes, population: Population, key: Array, each: int
+) -> Array:
+    """Choose nodes of every patient by weight, (each, patients, effects)."""
+    log_weight = log_weights(of, it, nodes, population)
+    return jax.vmap(lambda key: chosen(key, log_weight, nodes.effects))(jax.random.split(key, each))

@@ -8,7 +8,7 @@ import typer
 
 from pdmodel import asked
 from pdmodel.errors import DataError
-from pdmodel.progress import busy
+from pdmodel.progress import busy, shown
 
 if TYPE_CHECKING:
     from pdmodel.data import Cohort
@@ -99,8 +99,15 @@ def _joined(fit: "Fit", new: New, options: Mapping[str, Any]) -> "Fit":
     return found
 
 
-def refused_with_landmark(days: str | None, until: float | None, patients: Any, whom: Any) -> None:
+def refused_with_landmark(
+    days: str | None, until: float | None, patients: Any, whom: Any, fold: int | None
+) -> None:
     """Refuse what has no meaning beside a landmark."""
+    if fold is not None and isinstance(whom, New):
+        raise typer.BadParameter(
+            "folds are of the fit's patients; new ones (--sizes) were in no fit. Leave one out.",
+            param_hint="'--fold'",
+        )
     instead = whom if isinstance(whom, str) else None
     told = {"--days": days, "--until": until, "--patient": patients, "--regimen": instead}
     for option, value in told.items():
@@ -122,15 +129,18 @@ def landmark_into(
     options: Mapping[str, Any], *, hide_ids: bool,
 ) -> None:  # fmt: skip
     """Forecast from a landmark into a table, and say how good it was."""
-    from pdmodel.landmark import figures, forecasts, happened, lines
+    from pdmodel.landmark import figures, forecasts, forecasts_by_folds, happened, lines
     from pdmodel.tables import write_table
 
     cohort = None if whom is None else _read(fit, whom)
-    with busy("Forecasting"):
-        table = forecasts(
-            fit, day, cohort, draws=max(options["draws"], LEAST), seed=options["seed"]
-        )
-        found = figures(table, happened(fit.cohort, day), seed=options["seed"])
+    how = {"draws": max(options["draws"], LEAST), "seed": options["seed"]}
+    if options["fold"] is not None:
+        with shown() as report:
+            table = forecasts_by_folds(fit, day, folds=options["fold"], report=report, **how)
+    else:
+        with busy("Forecasting"):
+            table = forecasts(fit, day, cohort, **how)
+    found = figures(table, happened(fit.cohort, day), seed=options["seed"])
     write_table(table, output, hide_ids=hide_ids)
     write_table(found, figures_beside(output))
     typer.echo("\n".join(lines(table, found, len(fit.cohort))))

@@ -130,7 +130,8 @@ Influence = Annotated[
     list[str] | None,
     typer.Option(
         "--covariate",
-        help="PARAMETER:COLUMN, as kill:tmb: the column moves the parameter; may be repeated.",
+        help="PARAMETER:COLUMN, as kill:tmb: the column (or arm, or study) moves the parameter; "
+        "may be repeated.",
     ),
 ]
 NewSizes = Annotated[
@@ -199,6 +200,14 @@ Landmark = Annotated[
     typer.Option(
         min=0, max=CENTURY,
         help="Forecast progression and classes from what was known by this day, and score them.",
+    ),
+]  # fmt: skip
+LandmarkFolds = Annotated[
+    int | None,
+    typer.Option(
+        "--fold", min=2,
+        help="With --landmark, of the fit's patients: learn the population anew without each of so "
+        "many folds, and forecast its patients from that.",
     ),
 ]  # fmt: skip
 LastVisit = Annotated[

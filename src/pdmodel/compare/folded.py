@@ -1,8 +1,13 @@
-"""Every model, fold by fold: learn from the other folds, forecast scans of this one."""
+"""Every model, fold by fold: learn from the other folds, forecast scans of this one.
+
+Populations are learnt fold by fold; scans are forecast design by design, all patients at once,
+each under the population of the folds that it is not in.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -12,13 +17,21 @@ import numpy as np
 import pandas as pd
 
 from pdmodel.compare.designs import DESIGNS, Held, design
-from pdmodel.compare.folds import split
+from pdmodel.compare.folds import folds_of
 from pdmodel.compare.kept import place_of, store, stored
-from pdmodel.compare.learning import Report, as_treated, learnt, model_named, values_given
-from pdmodel.compare.scores import Room, Scores, room_for, scored
-from pdmodel.data import Cohort, Patient
+from pdmodel.compare.learning import (
+    Laid,
+    Report,
+    courses,
+    laid_out,
+    learnt,
+    model_named,
+    values_given,
+)
+from pdmodel.compare.scores import Room, room_for, scored_on
+from pdmodel.data import Cohort
 from pdmodel.errors import OptionError
-from pdmodel.fit import Fit, quiet
+from pdmodel.fit import quiet
 from pdmodel.model import Model
 from pdmodel.unfinished import asked_for
 
@@ -31,6 +44,9 @@ MODELS = (
 drifts under the same noise; and smooth curves."""
 NULLS = ("flat:last_value_flat", "flat:last_value", "flat:walk_slope")
 """What every other model is compared with."""
+
+JUDGED = ("pareto_k", "off_nats")
+"""How far the population that a score rests on can be trusted, as in `Learnt`."""
 
 type Watch = Callable[[], AbstractContextManager[Report]]
 
@@ -48,7 +64,7 @@ class Plan:
     draws : int
         Draws of the posterior of each patient that is forecast.
     options : mapping
-        Of `pdmodel.fit`.
+        ``method``, ``accuracy`` and ``pharmacokinetics``, as of `pdmodel.fit`.
     """
 
     models: tuple[str, ...] = MODELS
@@ -57,16 +73,6 @@ class Plan:
     seed: int = 1
     draws: int = 400
     options: Mapping[str, Any] = field(default_factory=lambda: {"method": "quick"})
-
-
-class _Task(NamedTuple):
-    """One model and one fold."""
-
-    name: str
-    model: Model
-    fold: int
-    learns: Cohort
-    held: dict[str, list[Held]]
 
 
 def held_out(
@@ -96,8 +102,8 @@ def held_out(
     Returns
     -------
     DataFrame
-        ``model, fold, design, patient`` (its key) and the columns of `Scores`; a row for each
-        model, design and scan ahead.
+        ``model, fold, design, patient`` (its key), the columns of `Scores`, and those of
+        `JUDGED`; a row for each model, design and scan ahead.
 
     Raises
     ------
@@ -110,62 +116,110 @@ def held_out(
     labels = [f"{m.mechanism.name}:{m.residual.name}" for m in models.values()]
     if twice := sorted({one for one in labels if labels.count(one) > 1} | _repeated(plan.models)):
         raise OptionError(f"Model {twice[0]!r} stands twice; name each once.")
-    room = _room(cohort, plan.designs)
-    folds = split(cohort, plan.folds, plan.seed)
-    pieces = []
-    for label, model in zip(labels, models.values(), strict=True):
-        for k, (learns, ahead) in enumerate(folds, start=1):
-            held = {name: _held(ahead, name) for name in plan.designs}
-            task = _Task(label, model, k, learns, held)
-            table = _made(task, cohort, plan, room, folder, tell, watch)
-            pieces.append(table.assign(model=label, fold=k))
+    held = {name: _held(cohort, name) for name in plan.designs}
+    asked = _Asked(cohort, plan, folds_of(cohort, plan.folds, plan.seed), held, folder, tell, watch)
+    pieces = [_of_model(asked, *one) for one in zip(labels, models.values(), strict=True)]
     every = pd.concat(pieces, ignore_index=True)
     return every[["model", "fold", *(name for name in every if name not in ("model", "fold"))]]
+
+
+class _Asked(NamedTuple):
+    """A comparison: of whom, how, each patient's fold, who has scans ahead, and where to."""
+
+    cohort: Cohort
+    plan: Plan
+    fold: np.ndarray
+    held: Mapping[str, Mapping[int, Held]]
+    folder: Path
+    tell: Callable[[str], None]
+    watch: Watch
 
 
 def _repeated(names: Sequence[str]) -> set[str]:
     return {name for name in names if list(names).count(name) > 1}
 
 
-def _held(patients: Sequence[Patient], name: str) -> list[Held]:
-    cut = design(name)
-    return [found for patient in patients if (found := cut(patient)) is not None]
+def _held(cohort: Cohort, name: str) -> dict[int, Held]:
+    """Hold out scans of all who have enough of them, by place in the cohort."""
+    every = map(design(name), cohort)
+    found = {k: one for k, one in enumerate(every) if one is not None}
+    if not found:
+        raise OptionError(
+            f"No patient has enough scans for the design {name}; leave it out (choose others "
+            "with --design)."
+        )
+    return found
 
 
-def _room(cohort: Cohort, designs: Sequence[str]) -> Room:
-    """Give lengths that serve all folds; look whether there is somebody for every design."""
-    every = {name: _held(cohort.patients, name) for name in designs}
-    for name, held in every.items():
-        if not held:
-            raise OptionError(
-                f"No patient has enough scans for the design {name}; leave it out (choose others "
-                "with --design)."
-            )
-    return room_for([one for held in every.values() for one in held])
+def _of_model(asked: _Asked, label: str, model: Model) -> pd.DataFrame:
+    """Read or make the scores of a model, a table for each design."""
+    laid = _once(partial(_laid_out, asked, model))
+    made_from = _made_from(asked, model)
+    learnt_from = [_of_fold(asked, label, laid, k, made_from) for k in range(asked.plan.folds)]
+    pieces = [_of_design(asked, label, laid, name, learnt_from, made_from) for name in asked.held]
+    jax.clear_caches()  # programs of one model serve no other; too many fill all maps there are
+    return pd.concat(pieces, ignore_index=True).assign(model=label)
 
 
-def _made(
-    task: _Task, cohort: Cohort, plan: Plan, room: Room, folder: Path,
-    tell: Callable[[str], None], watch: Watch,
+def _once[T](make: Callable[[], T]) -> Callable[[], T]:
+    """Make something when it is asked for first."""
+    return lru_cache(1)(make)
+
+
+def _laid_out(asked: _Asked, model: Model) -> Laid:
+    options = asked.plan.options
+    drawn = asked.plan.seed if options.get("pharmacokinetics") == "drawn" else None
+    return laid_out(model, asked.cohort, accuracy=options.get("accuracy", "draft"), drawn=drawn)
+
+
+def _made_from(asked: _Asked, model: Model) -> dict[str, Any]:
+    plan = asked.plan
+    known = asked_for(model, asked.cohort, plan.options)
+    return known | {"folds": plan.folds, "seed": plan.seed}
+
+
+def _of_fold(
+    asked: _Asked, label: str, laid: Callable[[], Laid], fold: int, made_from: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Read or make the draws of the population of all folds but one, with Pareto k."""
+    path = place_of(asked.folder, label, f"without fold {fold + 1}")
+    found = stored(path, made_from, asked.tell)
+    if found is not None:
+        return found
+    began, learns = perf_counter(), asked.fold != fold
+    with asked.watch() as report:
+        it = learnt(
+            laid(), learns, seed=asked.plan.seed,
+            method=asked.plan.options.get("method", "quick"), report=report,
+        )  # fmt: skip
+    table = pd.DataFrame(it.x, columns=pd.Index(laid().of.names))
+    table = table.assign(pareto_k=it.pareto_k, off_nats=it.off_nats)
+    store(path, table, made_from)
+    asked.tell(
+        f"{label}, fold {fold + 1} of {asked.plan.folds}: population learnt from {learns.sum()} "
+        f"patients in {perf_counter() - began:.0f} s (worth {it.effective:.0f} draws, Pareto k "
+        f"{it.pareto_k:.2f}, likelihood off by {it.off_nats:.1f} nats)."
+    )
+    return _read_back(path, made_from, asked.tell)
+
+
+def _of_design(
+    asked: _Asked, label: str, laid: Callable[[], Laid], name: str,
+    learnt_from: Sequence[pd.DataFrame], made_from: Mapping[str, Any],
 ) -> pd.DataFrame:  # fmt: skip
-    """Read the scores of a model and a fold, or make and keep them."""
-    path = place_of(folder, task.name, task.fold)
-    made_from = _made_from(task, cohort, plan)
-    if (found := stored(path, made_from, tell)) is not None:
+    """Read or make the scores of all patients under a design, each forecast from its fold."""
+    path = place_of(asked.folder, label, name)
+    made_from = {**made_from, "draws of each patient": asked.plan.draws}
+    if (found := stored(path, made_from, asked.tell)) is not None:
         return found
     began = perf_counter()
-    with watch() as report:
-        fit = learnt(task.model, task.learns, seed=plan.seed, options=plan.options, report=report)
-        fitted = perf_counter()
-        table = _scores(fit, task.held, plan, room)
+    table = _scores(asked, laid(), name, learnt_from)
     store(path, table, made_from)
-    jax.clear_caches()  # programs of one fold serve no other; some thousand fill all maps there are
-    done = perf_counter()
-    tell(
-        f"{task.name}, fold {task.fold} of {plan.folds}: {len(task.learns)} patients fitted in "
-        f"{fitted - began:.0f} s, {len(table)} scans ahead scored in {done - fitted:.0f} s."
+    asked.tell(
+        f"{label}, {name}: {len(table)} scans ahead of {table['patient'].nunique()} patients "
+        f"scored in {perf_counter() - began:.0f} s."
     )
-    return _read_back(path, made_from, tell)
+    return _read_back(path, made_from, asked.tell)
 
 
 def _read_back(
@@ -178,39 +232,42 @@ def _read_back(
     return found
 
 
-def _made_from(task: _Task, cohort: Cohort, plan: Plan) -> dict[str, Any]:
-    asked = asked_for(task.model, cohort, plan.options)
-    return asked | {
-        "fold": f"{task.fold} of {plan.folds}",
-        "designs": ", ".join(plan.designs),
-        "seed": plan.seed,
-        "draws of each patient": plan.draws,
-    }
-
-
-def _scores(fit: Fit, held: Mapping[str, Sequence[Held]], plan: Plan, room: Room) -> pd.DataFrame:
-    """Score all designs of a fold; patients of all designs are joined to the fit at once."""
-    every = [_as_of(name, one, fit.model) for name in held for one in held[name]]
-    if not every:
-        return pd.DataFrame(columns=["design", "patient", *Scores._fields[1:]])
-    seen = [one.seen for one in every]
-    found = scored(
-        fit.model,
+def _scores(
+    asked: _Asked, laid: Laid, name: str, learnt_from: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    held, plan = asked.held[name], asked.plan
+    place, every = np.array(list(held)), list(held.values())
+    seen = np.zeros(len(asked.cohort), int)
+    seen[place] = [len(one.seen.day) for one in every]
+    x = np.stack([one[list(laid.of.names)].to_numpy() for one in learnt_from], axis=1)
+    values = values_given(laid, seen, x[:, asked.fold], draws=plan.draws, seed=plan.seed)
+    log_size, ok = courses(laid, values)
+    room = room_for([one for several in asked.held.values() for one in several.values()])
+    found = scored_on(
+        laid.of.model,
         every,
-        values_given(fit, seen, draws=plan.draws, seed=plan.seed),
+        {key: value[:, place] for key, value in values.items()},
+        log_size[:, place[:, None], visits(every, room)],
+        ok[:, place],
         seed=plan.seed,
-        accuracy=fit.manifest["options"]["accuracy"],
-        drawn=fit.kinetics_seed,
         room=room,
-    )
-    names = np.repeat(list(held), [len(held[name]) for name in held])
-    keys = np.array([one.seen.key for several in held.values() for one in several])
-    columns = found._asdict()
-    place = columns.pop("patient")
-    return pd.DataFrame({"design": names[place], "patient": keys[place], **columns})
+    )._asdict()
+    whose = place[found.pop("patient")]
+    judged = {
+        name: np.array([one[name].iloc[0] for one in learnt_from])[asked.fold[whose]]
+        for name in JUDGED
+    }
+    return pd.DataFrame({
+        "fold": asked.fold[whose] + 1, "design": name,
+        "patient": np.array(asked.cohort.keys)[whose], **found, **judged,
+    })  # fmt: skip
 
 
-def _as_of(name: str, held: Held, model: Model) -> Held:
-    """Tell a patient under one design from the same under another; no doses without drugs."""
-    (seen,) = as_treated([replace(held.seen, study=f"{name}|{held.seen.study}")], model)
-    return held._replace(seen=seen, given=held.given if model.drugs else {})
+def visits(held: Sequence[Held], room: Room) -> np.ndarray:
+    """Give the places of scans seen and ahead among the visits, padded by the last of them."""
+    rows = []
+    for one in held:
+        seen, ahead = len(one.seen.day), len(one.day)
+        first = np.minimum(np.arange(room.visits), seen - 1)
+        rows.append(np.append(first, seen + np.minimum(np.arange(room.ahead), ahead - 1)))
+    return np.array(rows)

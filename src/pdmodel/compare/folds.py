@@ -2,6 +2,8 @@
 
 import hashlib
 
+import numpy as np
+
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import OptionError
 
@@ -13,8 +15,8 @@ def fold_of(patient: Patient, folds: int, seed: int) -> int:
     return int.from_bytes(digest[:8], "big") % folds
 
 
-def split(cohort: Cohort, folds: int, seed: int) -> list[tuple[Cohort, tuple[Patient, ...]]]:
-    """Split a cohort into those learnt from and those held out, for each fold.
+def folds_of(cohort: Cohort, folds: int, seed: int) -> np.ndarray:
+    """Give the fold of every patient, from 0, (patients,).
 
     Raises
     ------
@@ -23,15 +25,11 @@ def split(cohort: Cohort, folds: int, seed: int) -> list[tuple[Cohort, tuple[Pat
     """
     if folds < 2:
         raise OptionError(f"There are {folds} folds; give 2 or more.")
-    fold = [fold_of(patient, folds, seed) for patient in cohort]
-    out = []
-    for k in range(folds):
-        held = tuple(p for p, mine in zip(cohort, fold, strict=True) if mine == k)
-        rest = tuple(p.key for p, mine in zip(cohort, fold, strict=True) if mine != k)
-        if not held or len(rest) < 2:
-            raise OptionError(
-                f"{len(cohort)} patients are too few for {folds} folds: one has {len(held)} of "
-                "them. Give fewer folds, or another seed."
-            )
-        out.append((cohort.subset(rest), held))
-    return out
+    fold = np.array([fold_of(patient, folds, seed) for patient in cohort])
+    held = np.bincount(fold, minlength=folds)
+    if held.min() == 0 or len(fold) - held.max() < 2:
+        raise OptionError(
+            f"{len(cohort)} patients are too few for {folds} folds: they have "
+            f"{', '.join(map(str, held))} of them. Give fewer folds, or another seed."
+        )
+    return fold

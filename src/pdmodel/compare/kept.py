@@ -48,9 +48,9 @@ def taken(folder: Path, *, overwrite: bool) -> Path:
     return folder
 
 
-def place_of(folder: Path, model: str, fold: int) -> Path:
-    """Give the path of the table of a model and a fold."""
-    return folder / SCORES / model.replace(":", "-") / f"fold{fold}.csv"
+def place_of(folder: Path, model: str, name: str) -> Path:
+    """Give the path of a table of a model: of a design, or of a fold's population."""
+    return folder / SCORES / model.replace(":", "-") / f"{name.replace(' ', '-')}.csv"
 
 
 def store(path: Path, table: pd.DataFrame, made_from: Mapping[str, Any]) -> None:

@@ -29,12 +29,15 @@ class LeftOut(NamedTuple):
     refit : ndarray of bool, shape (patients,)
         Whether the fit has to be made again without the patient, as k is above `limit`.
     limit : float
+    exact : ndarray of bool, shape (patients,)
+        Whether the score is of a fit that was made again without the patient.
     """
 
     log_score: np.ndarray
     k: np.ndarray
     refit: np.ndarray
     limit: float
+    exact: np.ndarray
 
     @property
     def elpd(self) -> float:
@@ -79,7 +82,7 @@ def leave_one_out(log_marginal: np.ndarray, efficiency: np.ndarray | float = 1.0
     found = [_one(log_marginal[:, i], float(each[i])) for i in range(patients)]
     log_score, k = np.array(found).T
     limit = min(1.0 - 1.0 / np.log10(draws), LARGEST_K)
-    return LeftOut(log_score, k, ~(k <= limit), limit)
+    return LeftOut(log_score, k, ~(k <= limit), limit, np.zeros(patients, bool))
 
 
 def _one(log_marginal: np.ndarray, efficiency: float) -> tuple[float, float]:

@@ -63,7 +63,7 @@ def from_population(fit: Fit, *, draws: int = 1000, seed: int = 0) -> Fit:
         )
     options = fit.manifest["options"]
     of = coordinates(fit.model, options)
-    own = traits(of, fit.cohort, options.get("scaling", {}))
+    own = traits(of, fit.cohort, options)
     names, population = populations(of, own, fit, draws)
     shape = (len(population.shared), len(fit.cohort), len(of.effects) + 1)
     z = jax.random.normal(key_of(seed, "strangers"), shape)

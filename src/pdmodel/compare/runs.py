@@ -1,14 +1,16 @@
 """Finished runs side by side: leave-one-patient-out, on the same data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from pdmodel.compare.loo import LeftOut, efficiencies, leave_one_out
+from pdmodel.compare.refits import fitted_again
 from pdmodel.data import Cohort
 from pdmodel.errors import RunError
-from pdmodel.fit import Fit
+from pdmodel.fit import Fit, quiet
+from pdmodel.nuts import Progress
 
 GROUP, SCANS = "log_marginal", "scans"
 """Where a fit keeps the marginal likelihood of each patient's scans, (chain, draw, patient)."""
@@ -53,22 +55,29 @@ def different(a: Cohort, b: Cohort) -> str:
     return ""
 
 
-def side_by_side(fits: Mapping[str, Fit]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def side_by_side(
+    fits: Mapping[str, Fit], *, refit: bool = False, report: Callable[[Progress], None] = quiet
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare fits of the same data by leaving out one patient at a time.
 
     Parameters
     ----------
     fits : mapping of str to Fit
         By the name that the table shows; two or more.
+    refit : bool
+        Whether fits are made again without each patient whose k is too high.
+    report : callable
+        Told of their progress.
 
     Returns
     -------
     table : DataFrame
         Best first: ``run, model, patients, scans, elpd, se, elpd_per_scan, difference,
         difference_se`` (of the best less this one, over patients), ``refits`` (patients whose k is
-        above the limit) and ``worst_k``.
+        above the limit and who were not left out by fitting again), ``exact`` (patients who were)
+        and ``worst_k``.
     patients : DataFrame
-        ``run, patient_id, study, log_score, k, refit``.
+        ``run, patient_id, study, log_score, k, refit, exact``.
 
     Raises
     ------
@@ -83,6 +92,11 @@ def side_by_side(fits: Mapping[str, Fit]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 f"{first} and {name} are of different data: {said}. Compare fits of one table."
             )
     found = {name: left_out(fit, name) for name, fit in fits.items()}
+    if refit:
+        found = {
+            name: fitted_again(fits[name], it, report=report) if it.refit.any() else it
+            for name, it in found.items()
+        }
     order = sorted(found, key=lambda name: -found[name].elpd)
     best = found[order[0]].log_score
     scans, rows = base.cohort.scans, []
@@ -94,11 +108,20 @@ def side_by_side(fits: Mapping[str, Fit]) -> tuple[pd.DataFrame, pd.DataFrame]:
             "patients": len(gap), "scans": scans, "elpd": it.elpd, "se": it.standard_error,
             "elpd_per_scan": it.elpd / scans, "difference": gap.sum(),
             "difference_se": np.sqrt(len(gap) * np.var(gap, ddof=1)),
-            "refits": int(it.refit.sum()), "worst_k": it.k.max(),
+            "refits": int(it.refit.sum()), "exact": int(it.exact.sum()), "worst_k": it.k.max(),
         })  # fmt: skip
     ids = {"patient_id": [p.id for p in base.cohort], "study": [p.study for p in base.cohort]}
     each = [
-        pd.DataFrame({"run": name, **ids, "log_score": it.log_score, "k": it.k, "refit": it.refit})
+        pd.DataFrame(
+            {
+                "run": name,
+                **ids,
+                "log_score": it.log_score,
+                "k": it.k,
+                "refit": it.refit,
+                "exact": it.exact,
+            }
+        )
         for name, it in ((name, found[name]) for name in order)
     ]
     return pd.DataFrame(rows), pd.concat(each, ignore_index=True)
@@ -120,8 +143,11 @@ def lines(table: pd.DataFrame, patients: pd.DataFrame) -> list[str]:
             bad = patients[(patients["run"] == row["run"]) & patients["refit"]]
             out.append(
                 f"  not to be trusted for {row['refits']} of {row['patients']} patients without "
-                f"fitting again (k up to {row['worst_k']:.2f}): {_some(bad)}"
+                f"fitting again (--refit; k up to {row['worst_k']:.2f}): {_some(bad)}"
             )
+        if row["exact"]:
+            again = patients[(patients["run"] == row["run"]) & patients["exact"]]
+            out.append(f"  fitted again without {row['exact']} patients: {_some(again)}")
     return out
 
 

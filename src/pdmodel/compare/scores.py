@@ -19,6 +19,7 @@ from pdmodel.course import Accuracy
 from pdmodel.keys import key_of
 from pdmodel.likelihood import kinetics_of
 from pdmodel.model import Model
+from pdmodel.nuts import side_by_side
 from pdmodel.residual import ROUNDED_MM, SMALLEST_MM, Scans
 from pdmodel.trajectory import trajectories
 
@@ -119,46 +120,64 @@ def scored(
     Scores
     """
     room = room or room_for(held)
-    pieces = []
-    for first in range(0, len(held), TOGETHER):
-        group = tuple(held[first : first + TOGETHER])
-        mine = {name: value[:, first : first + TOGETHER] for name, value in values.items()}
-        pieces.append(_of_group(model, group, mine, seed, accuracy, drawn, room, first, paths))
-    return Scores(*(np.concatenate(part) for part in zip(*pieces, strict=True)))
-
-
-def _of_group(
-    model: Model, held: tuple[Held, ...], values: Mapping[str, np.ndarray], seed: int,
-    accuracy: Accuracy, drawn: int | None, room: Room, first: int, paths: int,
-) -> Scores:  # fmt: skip
-    count, spare = len(held), TOGETHER - len(held)
-    every = held + held[-1:] * spare
-    values = {name: np.pad(v, ((0, 0), (0, spare)), mode="edge") for name, v in values.items()}
-    seen = [_padded(h.seen.day, h.seen.size_mm, h.seen.censored, room.visits) for h in every]
-    ahead = [_padded(h.day, h.size_mm, h.censored, room.ahead) for h in every]
-    days = np.stack([np.concatenate([s.day, a.day]) for s, a in zip(seen, ahead, strict=True)])
-    courses = trajectories(
+    seen, ahead = padded_scans(held, room)
+    solved = trajectories(
         model,
         values,
-        [h.seen.start_day for h in every],
-        days,
-        [h.given for h in every],
+        [h.seen.start_day for h in held],
+        np.concatenate([seen.day, ahead.day], axis=1),
+        [h.given for h in held],
         accuracy,
-        kinetics_of(model, [h.seen for h in every], drawn),
+        kinetics_of(model, [h.seen for h in held], drawn),
     )
-    found = _forecast(
-        model,
-        paths,
-        jnp.stack([key_of(seed, "score", h.seen.key) for h in every]),
-        jnp.asarray(np.nan_to_num(courses.log_size)),
-        jnp.asarray(courses.ok),
-        jax.tree.map(lambda *x: jnp.stack(x), *seen),
-        jnp.asarray([np.arange(room.visits) < len(h.seen.day) for h in every]),
-        jax.tree.map(lambda *x: jnp.stack(x), *ahead),
-        {name: jnp.asarray(value) for name, value in values.items()},
+    return scored_on(
+        model, held, values, solved.log_size, solved.ok, seed=seed, room=room, paths=paths
     )
-    log_score, median, pit, unsolved = (np.asarray(x)[:count] for x in found)
-    return _listed(held, log_score, median, pit, unsolved, first)
+
+
+def scored_on(
+    model: Model, held: Sequence[Held], values: Mapping[str, np.ndarray], log_size: np.ndarray,
+    ok: np.ndarray, *, seed: int, room: Room, paths: int = PATHS,
+) -> Scores:  # fmt: skip
+    """Score scans ahead on courses that are solved.
+
+    Parameters
+    ----------
+    model, held, values, seed, room, paths
+        As for `scored`.
+    log_size : ndarray, shape (draws, patients, visits + ahead)
+        Log sizes at the scans that are seen and those ahead, each padded to the room.
+    ok : ndarray of bool, shape (draws, patients)
+        Whether the course was solved.
+
+    Returns
+    -------
+    Scores
+    """
+    seen, ahead = padded_scans(held, room)
+    visible = np.arange(room.visits) < np.array([len(h.seen.day) for h in held])[:, None]
+    keys = jnp.stack([key_of(seed, "score", h.seen.key) for h in held])
+    course = np.nan_to_num(log_size)
+
+    def group(k: int) -> tuple[np.ndarray, ...]:
+        rows = np.minimum(np.arange(k * TOGETHER, (k + 1) * TOGETHER), len(held) - 1)
+        mine = {name: jnp.asarray(value[:, rows]) for name, value in values.items()}
+        seen_, ahead_ = (jax.tree.map(lambda x: jnp.asarray(x[rows]), x) for x in (seen, ahead))
+        found = _forecast(
+            model, paths, keys[rows], jnp.asarray(course[:, rows]), jnp.asarray(ok[:, rows]),
+            seen_, jnp.asarray(visible[rows]), ahead_, mine,
+        )  # fmt: skip
+        return tuple(np.asarray(x)[: len(held) - k * TOGETHER] for x in found)
+
+    parts = side_by_side(group, -(-len(held) // TOGETHER))
+    return _listed(held, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def padded_scans(held: Sequence[Held], room: Room) -> tuple[Scans, Scans]:
+    """Bring scans that are seen, and those ahead, to one length, (patients, scans) each."""
+    seen = [_padded(h.seen.day, h.seen.size_mm, h.seen.censored, room.visits) for h in held]
+    ahead = [_padded(h.day, h.size_mm, h.censored, room.ahead) for h in held]
+    return tuple(jax.tree.map(lambda *x: np.stack(x), *every) for every in (seen, ahead))
 
 
 def _padded(day: np.ndarray, size: np.ndarray, censored: np.ndarray, count: int) -> Scans:
@@ -225,8 +244,8 @@ def _placed(
 
 
 def _listed(
-    held: tuple[Held, ...], log_score: np.ndarray, median: np.ndarray, pit: np.ndarray,
-    unsolved: np.ndarray, first: int,
+    held: Sequence[Held], log_score: np.ndarray, median: np.ndarray, pit: np.ndarray,
+    unsolved: np.ndarray,
 ) -> Scores:  # fmt: skip
     """List what was found for the scans that there are."""
     counts = np.array([len(one.day) for one in held])
@@ -236,7 +255,7 @@ def _listed(
     middle = np.maximum(median[there], SMALLEST_MM)
     truth, least = np.maximum(size, SMALLEST_MM), np.log(LEAST_PROBABILITY)
     return Scores(
-        patient=first + np.repeat(np.arange(len(held)), counts),
+        patient=np.repeat(np.arange(len(held)), counts),
         ahead=np.concatenate([np.arange(n) + 1 for n in counts]),
         day=np.concatenate([one.day for one in held]),
         size_mm=size,

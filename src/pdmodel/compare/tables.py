@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pdmodel.errors import OptionError
+from pdmodel.integration import COARSE, HEAVY
 
 SCAN = ["design", "patient", "day"]
 """What tells a scan that is ahead from all others."""
@@ -179,6 +180,28 @@ def lines(summed: pd.DataFrame, pairs: pd.DataFrame, against: Sequence[str] = ()
         named = ["model", "log score", *(f"vs {name}" for name in here), "MAE mm", "50 %", "90 %"]
         out += ["", said, *_aligned([named, *(_cells(r, mine, here) for _, r in part.iterrows())])]
     return out[1:]
+
+
+def doubts(scores: pd.DataFrame) -> list[str]:
+    """Name the models of whose folds some must not be trusted, a line each.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns ``model, fold, pareto_k, off_nats`` of `pdmodel.compare.held_out`.
+    """
+    out = []
+    for model, part in scores.groupby("model", sort=False):
+        folds = part.groupby("fold")[["pareto_k", "off_nats"]].first()
+        bad = ~((folds["pareto_k"] <= HEAVY) & (folds["off_nats"] <= COARSE))
+        if bad.any():
+            k, off = folds.max()
+            out.append(
+                f"{model}: {bad.sum()} of {len(folds)} folds must not be trusted (Pareto k up to "
+                f"{k:.2f}, to be at most {HEAVY}; likelihood off by up to {off:.1f} nats, to be at "
+                f"most {COARSE}); fit with --method nuts."
+            )
+    return out
 
 
 def _cells(row: pd.Series, pairs: pd.DataFrame, against: Sequence[str]) -> list[str]:

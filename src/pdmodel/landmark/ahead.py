@@ -69,9 +69,32 @@ def forecasts(
         If new patients are of another kind than those of the fit.
     """
     whole = fit.cohort if cohort is None else cohort
-    table = happened(whole, day)
+    happened(whole, day)  # refuses a day that cannot be used before anything is computed
     _, known = landmark_cohort(whole, day)
     mine = newcomers.joined(fit, replace(whole, patients=tuple(known)), draws=draws, seed=seed)
+    found = foretold(mine, whole, day, draws, seed)
+    found.attrs["new"] = cohort is not None
+    return found
+
+
+def foretold(mine: Fit, whole: Cohort, day: float, draws: int, seed: int) -> pd.DataFrame:
+    """Forecast from draws of all who had a scan by the landmark, given these scans.
+
+    Parameters
+    ----------
+    mine : Fit
+        Of patients as they were known by the landmark.
+    whole : Cohort
+        With all scans.
+    day, draws, seed
+        As for `forecasts`.
+
+    Returns
+    -------
+    DataFrame
+        As `forecasts` gives it.
+    """
+    table = happened(whole, day)
     rows, failed, tried = [], 0, 0
     for group in batched(mine.cohort, TOGETHER):
         ahead = [visits_ahead(patient, day) for patient in group]
@@ -86,8 +109,8 @@ def forecasts(
     found = pd.concat([table, pd.DataFrame(rows, table.index, columns=said)], axis=1)[list(COLUMNS)]
     found.attrs = {
         "failed_solves": f"{failed} of {tried}",
-        "no_scan": len(whole) - len(known),
-        "new": cohort is not None,
+        "no_scan": len(whole) - len(mine.cohort),
+        "new": False,
     }
     return found
 

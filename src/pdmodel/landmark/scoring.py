@@ -1,12 +1,13 @@
 """How good forecasts from a landmark were, beside frequencies and the last value carried on."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pdmodel import calibration
+from pdmodel.integration import COARSE, HEAVY
 from pdmodel.landmark.outcomes import NO, UNKNOWN, WITHIN_DAYS, YES
 from pdmodel.response import CLASSES
 
@@ -43,14 +44,16 @@ def figures(table: pd.DataFrame, reference: pd.DataFrame, *, seed: int) -> pd.Da
     patients who had grown, had not, or had no scan yet at the first scan after the baseline;
     ``last value``: what happens if the size stays as it is, yes or no. Frequencies are of
     `reference`, with half a patient added to the yes and to the no, and of all its patients where
-    it has none alike. Where the reference is the table itself they know its outcomes.
+    it has none alike. Where the reference is the table itself they know its outcomes, but not if
+    the table has folds: then they are of the patients of the other folds.
 
     Parameters
     ----------
     table : DataFrame
-        From `forecasts`.
+        From `forecasts` or `forecasts_by_folds`.
     reference : DataFrame
-        From `happened`, of the patients that the population was learnt from.
+        From `happened`, of the patients that the population was learnt from; of a table with
+        folds, the same patients in the same order.
     seed : int
         Of the bootstrap over persons.
 
@@ -75,8 +78,7 @@ def figures(table: pd.DataFrame, reference: pd.DataFrame, *, seed: int) -> pd.Da
             seen = other & learnt.known
             every = {MODEL: outcome.p}
             for name, column in ALIKE.items():
-                whose, alike = (one[column].to_numpy(str) for one in (table, reference))
-                every[name] = _frequency(whose, alike[seen], learnt.yes[seen])
+                every[name] = _of_others(table, reference, column, seen, learnt.yes)
             every[LAST] = outcome.carried.astype(float)
             solved = np.isfinite(outcome.p)
             chosen = mine & outcome.known & solved
@@ -135,6 +137,20 @@ def _in(table: pd.DataFrame, group: str) -> np.ndarray:
     return np.full(len(table), True) if group == "all" else progressed == NO
 
 
+def _of_others(
+    table: pd.DataFrame, reference: pd.DataFrame, column: str, seen: np.ndarray, yes: np.ndarray
+) -> np.ndarray:
+    """Frequency among those alike in a column; with folds, among those of the other folds."""
+    whose, alike = (one[column].to_numpy(str) for one in (table, reference))
+    if "fold" not in table:
+        return _frequency(whose, alike[seen], yes[seen])
+    fold, found = table["fold"].to_numpy(), np.full(len(table), np.nan)
+    for k in np.unique(fold):
+        others = seen & (fold != k)
+        found[fold == k] = _frequency(whose[fold == k], alike[others], yes[others])
+    return found
+
+
 def _frequency(whose: np.ndarray, alike: np.ndarray, yes: np.ndarray) -> np.ndarray:
     """Frequency of a yes among those alike; among all where nobody is."""
 
@@ -182,7 +198,7 @@ def lines(table: pd.DataFrame, found: pd.DataFrame, learnt: int) -> list[str]:
         f"{(table['progressed'] == YES).sum()} had progressed; {attrs['no_scan']} without one left "
         f"out; {attrs['failed_solves']} draws not solved."
     )
-    out = [head, _honest(learnt, new=attrs["new"]), ENDED]
+    out = [head, *_honest(learnt, attrs), ENDED]
     for (name, group), part in found.groupby(["outcome", "group"], sort=False):
         if name in PROGRESSION:
             out += [
@@ -199,14 +215,27 @@ def _many(count: int) -> str:
     return f"{count} patient" if count == 1 else f"{count} patients"
 
 
-def _honest(learnt: int, *, new: bool) -> str:
-    if new:
-        return f"The population was learnt from {_many(learnt)}, none of whom is forecast here."
-    return (
+def _honest(learnt: int, attrs: Mapping[Any, Any]) -> list[str]:
+    if folds := attrs.get("folds"):
+        said = (
+            f"The population was learnt {folds['count']} times from {_many(learnt)} but for one "
+            "fold, whose patients are forecast under it; so were the frequencies."
+        )
+        judged = (
+            f"Pareto k up to {folds['pareto_k']:.2f}, likelihood off by up to "
+            f"{folds['off_nats']:.1f} nats"
+        )
+        if folds["pareto_k"] <= HEAVY and folds["off_nats"] <= COARSE:
+            return [f"{said} {judged}."]
+        return [said, f"Beware: not every fold can be trusted ({judged}; fit with --method nuts)."]
+    if attrs["new"]:
+        return [f"The population was learnt from {_many(learnt)}, none of whom is forecast here."]
+    said = (
         f"The population was learnt from all scans of these {_many(learnt)}, those after the "
-        "landmark too: figures flatter the forecasts. An honest validation needs folds "
-        "('pdmodel compare') or new patients (--sizes)."
+        "landmark too: figures flatter the forecasts. An honest validation needs folds (--fold 5) "
+        "or new patients (--sizes)."
     )
+    return [said]
 
 
 def _head(name: str, group: str, row: pd.Series) -> str:

@@ -22,9 +22,10 @@ from pdmodel.plot.sbc import plot_ranks, plot_sbc
 from pdmodel.plot.spider import plot_spider
 from pdmodel.plot.style import names_of, png
 from pdmodel.plot.swimmer import plot_swimmer
+from pdmodel.plot.timeline import plot_timeline
 from pdmodel.plot.trace import plot_trace_rank
 from pdmodel.plot.triangle import plot_triangle
-from pdmodel.plot.vpc import plot_vpc
+from pdmodel.plot.vpc import plot_pcvpc, plot_vpc
 from pdmodel.plot.waterfall import plot_waterfall
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "plot_npde",
     "plot_pairs",
     "plot_patient",
+    "plot_pcvpc",
     "plot_pit",
     "plot_ppc",
     "plot_prior_posterior",
@@ -51,6 +53,7 @@ __all__ = [
     "plot_sbc",
     "plot_spider",
     "plot_swimmer",
+    "plot_timeline",
     "plot_trace_rank",
     "plot_triangle",
     "plot_vpc",
@@ -63,9 +66,11 @@ KINDS: Mapping[str, Callable[..., Figure]] = {
     "spider": plot_spider,
     "waterfall": plot_waterfall,
     "swimmer": plot_swimmer,
+    "timeline": plot_timeline,
     "km": plot_km,
     "ppc": plot_ppc,
     "vpc": plot_vpc,
+    "pcvpc": plot_pcvpc,
     "pit": plot_pit,
     "loo-pit": plot_loo_pit,
     "npde": plot_npde,

@@ -50,6 +50,25 @@ def swum(cohort: Cohort, rule: Rule) -> pd.DataFrame:
     return table.sort_values("end", ascending=False, kind="stable", ignore_index=True)
 
 
+def responses(cohort: Cohort, rule: Rule) -> pd.DataFrame:
+    """List the response at every scan of every patient.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``patient`` (key), ``day``, ``response`` (as the rule names it; "" for scans up to
+        the one that others are compared with) and ``counts``: whether it is the progression that
+        counts under the rule, at the scan where it was first seen.
+    """
+    rows = []
+    for p in cohort:
+        visits, codes = _judged(p, rule)
+        at = progression(visits, rule)[0]
+        later = dict(zip(visits.day[list(visits.later)].tolist(), codes.tolist(), strict=True))
+        rows += [(p.key, day, later.get(day, ""), day == at) for day in visits.day.tolist()]
+    return pd.DataFrame(rows, columns=["patient", "day", "response", "counts"])
+
+
 def doses_of(cohort: Cohort) -> pd.DataFrame:
     """List doses above 0 mg: ``patient`` (key), ``drug``, ``day``, by drug in order of names."""
     rows = [

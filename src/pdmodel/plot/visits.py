@@ -44,7 +44,7 @@ def by_visit(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["visit", *COLUMNS])
 
 
-def by_bins(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
+def by_bins(fit: Fit, replicates: xr.Dataset, *, corrected: bool = False) -> pd.DataFrame:
     """Compare observed scans with replicated ones in bins of time, as `time_edges` parts them.
 
     Parameters
@@ -52,6 +52,11 @@ def by_bins(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
     fit : Fit
     replicates : Dataset
         As `pdmodel.predict.replicated` gives it.
+    corrected : bool
+        Whether each size, observed and replicated, is brought to the middle patient of its bin:
+        times the median of the bin's predictions, over its own, a prediction being the median of
+        the scan's replicates (prediction correction, doi:10.1208/s12248-011-9255-z). No share of
+        scans too small is told then.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def by_bins(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
         As `by_visit`, with columns ``first, last, day`` (days of the first, last and middle scan of
         the bin) in place of ``visit``.
     """
-    parts = _parted(fit, replicates, time_edges(_observed(fit)[0]))
+    parts = _parted(fit, replicates, time_edges(_observed(fit)[0]), corrected=corrected)
     spans = [
         (tuple(float(f(day)) for f in (np.min, np.max, np.median)), several)
         for _, day, several in parts
@@ -69,16 +74,42 @@ def by_bins(fit: Fit, replicates: xr.Dataset) -> pd.DataFrame:
 
 
 def _parted(
-    fit: Fit, replicates: xr.Dataset, edges: np.ndarray
+    fit: Fit, replicates: xr.Dataset, edges: np.ndarray, *, corrected: bool = False
 ) -> Iterator[tuple[int, np.ndarray, list[tuple]]]:
     """Compare scans part by part: its number, the days of its scans, and rows of `COLUMNS`."""
     day, observed = _observed(fit)
     drawn = _solved(replicates)
     place = np.searchsorted(edges, day, side="left")
+    factor = correction(drawn, place) if corrected else np.ones(len(day))
+    observed, drawn = observed * factor, drawn * factor
     for k in np.unique(place):
         here = place == k
         compared = _compared(observed[here], drawn[:, here])
+        if corrected:
+            compared = [row for row in compared if row[0] != "too_small"]
         yield int(k), day[here], [(int(here.sum()), *row) for row in compared]
+
+
+def correction(drawn: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Give what brings each scan to the middle patient of its bin, (scans,).
+
+    Parameters
+    ----------
+    drawn : ndarray, shape (draws, scans)
+        Replicates in mm.
+    place : ndarray of int, shape (scans,)
+        Bin of each scan.
+    """
+    own = np.median(drawn, axis=0)
+    middle = {k: np.median(own[place == k]) for k in np.unique(place)}
+    return np.array([middle[k] for k in place]) / own
+
+
+def corrected_scans(fit: Fit, replicates: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Days and sizes in mm of the scans that were fitted, as `by_bins` corrects them."""
+    day, observed = _observed(fit)
+    place = np.searchsorted(time_edges(day), day, side="left")
+    return day, observed * correction(_solved(replicates), place)
 
 
 def time_edges(day: np.ndarray) -> np.ndarray:

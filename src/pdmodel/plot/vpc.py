@@ -25,7 +25,7 @@ from pdmodel.plot.style import (
     page,
     paragraph,
 )
-from pdmodel.plot.visits import by_bins
+from pdmodel.plot.visits import by_bins, corrected_scans
 from pdmodel.predict import replicated
 from pdmodel.residual import SMALLEST_MM
 
@@ -36,6 +36,12 @@ NOTES = paragraph(
     "Bands: 90 % of simulated cohorts, whose patients have scans on the days of the real ones. Who "
     "left early leaves early there too: this checks sizes at the visits that were made, not who "
     "stays. Sizes too small to measure count as 5 mm on both sides."
+)
+CORRECTED = paragraph(
+    "Each size, observed and simulated, is divided by what the fit predicts for its scan (the "
+    "median of its simulations) and multiplied by the middle prediction of its time. Bands: 90 % "
+    "of simulated cohorts, whose patients have scans on the days of the real ones. Sizes too small "
+    "to measure count as 5 mm before the correction."
 )
 NARROWEST_DAYS = 18.0
 """Of a band, so that one is seen where all scans were made on one day."""
@@ -77,6 +83,39 @@ def plot_vpc(
     return figure
 
 
+def plot_pcvpc(
+    fit: Fit, *, replicates: xr.Dataset | None = None, draws: int = 400, seed: int = 0
+) -> Figure:
+    """Draw the check with every size brought to the middle patient of its time (`by_bins`).
+
+    Differences of size between patients are taken out of both sides, so that what is left is how
+    sizes change and scatter over time.
+
+    Parameters
+    ----------
+    fit, replicates, draws, seed
+        As for `plot_vpc`.
+
+    Returns
+    -------
+    Figure
+    """
+    drawn = replicated(fit, draws=draws, seed=seed) if replicates is None else replicates
+    table = by_bins(fit, drawn, corrected=True)
+    figure = page(5.2)
+    ax = figure.subplots()
+    day, size = corrected_scans(fit, drawn)
+    ax.plot(day, size, ".", color=GREY, markersize=3, alpha=0.5, zorder=1)
+    for statistic, (marker, colour, _) in MARKS.items():
+        _row(ax, table[table["statistic"] == statistic], marker, colour)
+    _scale(ax, size, table)
+    title = f"Sizes over time, prediction-corrected: {len(fit.cohort)} patients, {len(size)} scans"
+    what = SIZE_AXIS[fit.cohort.size_kind]
+    dress(ax, title=title, x="Days from the first dose", y=f"{what},\nas of the middle patient")
+    key_below(figure, _keys(small=False), 3, CORRECTED)
+    return figure
+
+
 def _row(ax: Axes, table: pd.DataFrame, marker: str, colour: str) -> None:
     """Draw a band for each bin of time, and the observed value in it."""
     for first, last, low, middle, high in table[
@@ -112,7 +151,7 @@ def _scale(ax: Axes, size: np.ndarray, table: pd.DataFrame) -> None:
     ax.tick_params(labelsize=SMALL)
 
 
-def _keys() -> list[Artist]:
+def _keys(*, small: bool = True) -> list[Artist]:
     look = {"color": INK, "markerfacecolor": "white", "markeredgewidth": 1.2, "linewidth": 1.1}
     marks: list[Artist] = [
         Line2D([], [], marker=marker, label=f"observed: {meaning}", **look)
@@ -120,8 +159,13 @@ def _keys() -> list[Artist]:
     ]
     return [
         *marks,
-        Line2D([], [], marker="s", label="observed: share too small", **look),
-        Patch(facecolor=SKY, alpha=0.4, edgecolor=INK, label="simulated: median, share"),
+        *([Line2D([], [], marker="s", label="observed: share too small", **look)] if small else []),
+        Patch(
+            facecolor=SKY,
+            alpha=0.4,
+            edgecolor=INK,
+            label="simulated: median, share" if small else "simulated: median",
+        ),
         Patch(facecolor=ORANGE, alpha=0.4, edgecolor=INK, label="simulated: 1 and 9 of 10"),
         Line2D([], [], color=BLUE, linewidth=1.1, label="simulated: middle of the band"),
         Line2D([], [], color=GREY, marker=".", linestyle="", label="scan"),

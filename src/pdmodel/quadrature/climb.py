@@ -19,7 +19,8 @@ from jax import Array
 from pdmodel.look import moments, tempered
 from pdmodel.nodes import Nodes, drawn_nodes, kept
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
-from pdmodel.quadrature.integrand import Series, first_scan, heights
+from pdmodel.quadrature.integrand import first_scan, heights
+from pdmodel.quadrature.series import Series
 
 RAW = 512
 """Nodes of each patient in a turn."""
@@ -136,7 +137,10 @@ def without_nodes(of: Coordinates, it: Series, population: Population) -> Turn:
 
 
 def _gradients(of: Coordinates, it: Series, turn: Turn, x: Array, key: Array) -> Array:
-    """Gradient of every patient's log marginal likelihood, (patients, coordinates)."""
+    """Gradient of every patient's log marginal likelihood, (patients, coordinates).
+
+    Nothing is known of patients without a visible scan, and theirs is 0.
+    """
     shared = len(of.model.shared)
     if len(turn.log_weight) > 1:
         few = kept(key, turn.nodes, turn.log_weight + turn.nodes.log_drawn, FEW).effects
@@ -150,7 +154,9 @@ def _gradients(of: Coordinates, it: Series, turn: Turn, x: Array, key: Array) ->
         ]
         columns.append(jnp.mean(ends[0] - ends[1], axis=0) / (2 * STEP))
     slope = _population_gradient(of, it, turn, x)
-    return slope.at[:, :shared].add(jnp.stack(columns, axis=1)) if columns else slope
+    if columns:
+        slope = slope.at[:, :shared].add(jnp.stack(columns, axis=1))
+    return jnp.where(it.seen[:, None], slope, 0.0)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -197,7 +203,7 @@ def climbed(of: Coordinates, it: Series, key: Array, start: Array | None = None)
         )
         known = found.known
         each = _gradients(of, it, found, x, here)
-        off = each - jnp.mean(each, axis=0)
+        off = (each - jnp.sum(each, axis=0) / jnp.sum(it.seen)) * it.seen[:, None]
         now = np.asarray(off.T @ off + jnp.eye(len(x)))
         information = 0.5 * (information + now) if turn else now
         gradient = np.asarray(jnp.sum(each, axis=0) + slope_of_prior(x))

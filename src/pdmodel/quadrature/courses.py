@@ -18,8 +18,9 @@ from scipy.stats import qmc
 from pdmodel.nodes import Nodes
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import Courses, Series, hold, shared_by_courses, solved
+from pdmodel.quadrature.integrand import Courses, hold, shared_by_courses, solved
 from pdmodel.quadrature.pool import at_one
+from pdmodel.quadrature.series import Series
 
 DEGREES = {0: 0, 1: 9, 2: 6, 3: 4}
 """Total degree of the polynomials by the number of shared parameters; with more they are solved."""

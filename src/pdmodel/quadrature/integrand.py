@@ -1,7 +1,4 @@
-"""How likely a patient's scans are at nodes of its effects: what is integrated.
-
-Patients with about as many scans are read together, so that no time goes into padding.
-"""
+"""How likely a patient's scans are at nodes of its effects: what is integrated."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,36 +10,16 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
 
-from pdmodel.likelihood import Evidence, expected_sizes
+from pdmodel.likelihood import expected_sizes
 from pdmodel.nodes import Nodes
 from pdmodel.population import FAILED
-from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, log_density
-from pdmodel.residual import Scans
+from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
+from pdmodel.quadrature.series import Group, Series
 
-GROUPS = 4
-"""Groups of patients by number of scans."""
 AT_ONCE = 512
 """Nodes handed to one compiled function."""
 TOGETHER = 16
 """Nodes of all patients solved at a time."""
-
-
-class Group(NamedTuple):
-    """Patients read together: their places, scans and which of these there are."""
-
-    patient: Array
-    scans: Scans
-    visible: Array
-
-
-class Series(NamedTuple):
-    """All that was measured, and what is known of the patients."""
-
-    data: Evidence
-    groups: tuple[Group, ...]
-    order: Array
-    """Where each patient stands among those of the groups one after the other."""
-    traits: Traits
 
 
 @jax.tree_util.register_dataclass
@@ -80,30 +57,6 @@ class Heights(NamedTuple):
     first: Array
     rest: Array
     ahead: Array
-
-
-def series(data: Evidence, traits: Traits, *, whole: bool = False) -> Series:
-    """Group patients by their number of scans; done once, on the host.
-
-    Parameters
-    ----------
-    data : Evidence
-    traits : Traits
-    whole : bool
-        Keep the padding of all patients, in one group.
-    """
-    count = np.asarray(data.visible).sum(axis=1)
-    if whole:
-        count = np.full(len(count), data.visible.shape[1])
-    cuts = np.unique(np.quantile(count, np.linspace(0, 1, GROUPS + 1)[1:], method="higher"))
-    groups, least = [], 0
-    for most in cuts:
-        mine = np.nonzero((count > least) & (count <= most))[0]
-        least = most
-        scans = jax.tree.map(lambda x: x[mine, :most], data.scans)  # noqa: B023  # used at once
-        groups.append(Group(jnp.asarray(mine), scans, data.visible[mine, :most]))
-    every = np.concatenate([np.asarray(group.patient) for group in groups])
-    return Series(data, tuple(groups), jnp.asarray(np.argsort(every)), traits)
 
 
 def _values(
@@ -264,7 +217,8 @@ def first_scan(of: Coordinates, it: Series, population: Population, ahead: Array
     expected = jnp.broadcast_to(population.start + ahead, (patients,))[:, None]
     sd = jnp.broadcast_to(population.start_sd, (patients,))
     scans = jax.tree.map(lambda x: x[:, :1], it.data.scans)
-    return jax.vmap(of.start.log_density, (0, 0, None, 0))(expected, scans, known, sd)[:, 0]
+    found = jax.vmap(of.start.log_density, (0, 0, None, 0))(expected, scans, known, sd)[:, 0]
+    return jnp.where(it.data.visible[:, 0], found, 0.0)
 
 
 def log_weights(
@@ -281,9 +235,9 @@ def log_marginals(log_weight: Array) -> Array:
     return logsumexp(log_weight, axis=0) - jnp.log(len(log_weight))
 
 
-def log_posterior(of: Coordinates, log_weight: Array, x: Array) -> Array:
+def log_posterior(of: Coordinates, it: Series, log_weight: Array, x: Array) -> Array:
     """Log posterior density of a position, up to a constant, from exact log weights."""
-    return jnp.sum(log_marginals(log_weight)) + of.log_prior(x)
+    return jnp.sum(log_marginals(log_weight), where=it.seen) + of.log_prior(x)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -292,4 +246,4 @@ def weighed(
 ) -> tuple[Array, Array]:
     """Log posterior density of a position, and log weights of the nodes there."""
     log_weight = log_weights(of, it, nodes, of.population(x, it.traits), courses)
-    return log_posterior(of, log_weight, x), log_weight
+    return log_posterior(of, it, log_weight, x), log_weight

@@ -11,7 +11,8 @@ from jax import Array
 from pdmodel.nodes import walked
 from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
-from pdmodel.quadrature.integrand import Series, expected_course, term_sum
+from pdmodel.quadrature.integrand import expected_course, term_sum
+from pdmodel.quadrature.series import Series
 
 AT_ONCE = 16
 """Draws of all patients moved at a time."""

@@ -21,7 +21,8 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import Courses, Series, hold, log_marginals, weighed
+from pdmodel.quadrature.integrand import Courses, hold, log_marginals, weighed
+from pdmodel.quadrature.series import Series
 
 T_DENSITY: Callable[..., np.ndarray] = multivariate_t.logpdf
 TAIL = 7

@@ -38,8 +38,9 @@ def resampled(log_weight: np.ndarray, chains: int, draws: int, seed: int) -> Cho
 
     Parameters
     ----------
-    log_weight : ndarray, shape (chains * draws,)
+    log_weight : ndarray, shape (positions,)
         Log density less that of what proposed the position; what is not finite is never chosen.
+        Every chain has as many positions.
     chains, draws : int
     seed : int
     """
@@ -57,6 +58,13 @@ def _systematic(weight: np.ndarray, count: int, rng: np.random.Generator) -> np.
     steps = (rng.random() + np.arange(count)) / count * ladder[-1]
     row = np.minimum(np.searchsorted(ladder, steps, side="right"), np.flatnonzero(weight)[-1])
     return rng.permutation(row)
+
+
+def worth(log_weight: np.ndarray) -> float:
+    """Tell how many independent draws a position is worth on average, by smoothed weights."""
+    smooth, _ = smoothed(log_weight)
+    weight = np.exp(smooth - smooth.max())
+    return float(weight.sum() ** 2 / np.sum(weight**2) / len(weight))
 
 
 def smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, float]:

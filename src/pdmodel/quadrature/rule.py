@@ -11,7 +11,8 @@ from pdmodel.nodes import Nodes, kept
 from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.climb import Known, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
-from pdmodel.quadrature.integrand import Series, heights, log_marginals
+from pdmodel.quadrature.integrand import heights, log_marginals
+from pdmodel.quadrature.series import Series
 
 MOST = 2_000_000
 """Nodes of all patients together that are solved."""

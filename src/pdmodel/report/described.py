@@ -87,11 +87,16 @@ def influences(fit: Fit, diagnosis: Diagnosis) -> list[dict[str, str]]:
         about = f"correlation of {one.name} and {other.name} between patients"
         name = correlation_name(one, other)
         told.append((name, about, half, "correlation", LKJ))
-    scales = fit.manifest["options"].get("scaling", {})
+    options = fit.manifest["options"]
+    scales = options.get("scaling", {})
+    against = {f"{name}={x}": found[0] for name, found in options.get("levels", {}).items()
+               for x in found[1:]}  # fmt: skip
     for parameter, covariate in of.slopes:
         q = next(q for q in fit.model.individual if q.name == parameter)
         mean, sd = scales[covariate]
         about = f"change of {parameter} for one sd of {covariate} (mean {mean:.3g}, sd {sd:.3g})"
+        if reference := against.get(covariate):
+            about = f"change of {parameter} where {covariate}, against {reference}"
         widest = q.iiv * _shrunk()
         told.append((slope_name(parameter, covariate), about, widest, q.transform, ASSUMED))
     return [

@@ -1,0 +1,86 @@
+"""Leave-one-patient-out by fitting again, for patients whose weights cannot be trusted."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from pdmodel.by_nodes import EFFORTS, settled
+from pdmodel.checkpoint import NOT_KEPT
+from pdmodel.compare.learning import laid_out_for
+from pdmodel.compare.loo import LeftOut
+from pdmodel.errors import RunError
+from pdmodel.fit import Fit, quiet
+from pdmodel.newcomers import nodes_given
+from pdmodel.nodes import Nodes
+from pdmodel.nuts import Progress, Settings, side_by_side
+from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.integrand import log_marginals, weighed
+from pdmodel.quadrature.series import Series, seeing
+
+DRAWS = 200
+"""Draws of the population without a patient at which the patient is scored."""
+
+
+def fitted_again(
+    fit: Fit, found: LeftOut, *, report: Callable[[Progress], None] = quiet
+) -> LeftOut:
+    """Score the patients whose weights cannot be trusted by a fit without each of them.
+
+    Every such patient costs about what the population of the fit cost; patients are sampled again
+    by the options of the fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        Over nodes.
+    found : LeftOut
+        Of the fit, see `pdmodel.compare.left_out`.
+    report : callable
+        Told of progress.
+
+    Returns
+    -------
+    LeftOut
+        With the log scores of these patients made anew, marked ``exact``; none is left to refit.
+
+    Raises
+    ------
+    RunError
+        If the fit is not over nodes.
+    """
+    effort, options = EFFORTS.get(str(fit.manifest.get("design"))), fit.manifest["options"]
+    if effort is None:
+        raise RunError(
+            "Only fits over nodes can be made again without a patient; fit with --method quick."
+        )
+    of, it = laid_out_for(fit)
+    settings = Settings(draws=options["draws"], chains=options["chains"])
+    log_score = found.log_score.copy()
+    for place in np.flatnonzero(found.refit):
+        shown = np.ones(it.data.visible.shape, bool)
+        shown[place] = False
+        _, at, _ = settled(
+            of, seeing(it, shown), options["seed"], settings, effort, report, NOT_KEPT
+        )
+        x = at.x.reshape(-1, len(of))
+        rows = np.linspace(0, len(x) - 1, min(DRAWS, len(x))).astype(int)
+        marginal = marginals(of, it, x[rows], options["seed"])[:, place]
+        log_score[place] = float(logsumexp(marginal) - np.log(len(rows)))
+    return found._replace(
+        log_score=log_score, refit=np.zeros_like(found.refit), exact=found.exact | found.refit
+    )
+
+
+def marginals(of: Coordinates, it: Series, x: np.ndarray, seed: int) -> np.ndarray:
+    """Log marginal likelihood of every patient at positions, (positions, patients)."""
+    middle = of.population(jnp.mean(jnp.asarray(x), axis=0), it.traits)
+    nodes, _ = nodes_given(of, it, middle, seed)
+    return np.stack(side_by_side(lambda k: _at(of, it, nodes, x[k]), len(x)))
+
+
+def _at(of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray) -> np.ndarray:
+    _, log_weight = weighed(of, it, nodes, jnp.asarray(x))
+    return np.asarray(jax.jit(log_marginals)(log_weight))
