@@ -12,6 +12,7 @@ from pdmodel import (
     asked,
     attributing,
     comparing,
+    exploring,
     fitting,
     predicting,
     published,
@@ -215,6 +216,7 @@ app.command()(comparing.compare)
 app.command()(attributing.attribute)
 app.command()(showing.plot)
 app.command()(showing.report)
+app.command()(exploring.app)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Patients who were not in a fit, under the population that it learnt."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -8,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pdmodel.data import Cohort
+from pdmodel.data import Cohort, Patient
 from pdmodel.data.cohort import SIZE_KINDS
 from pdmodel.errors import DataError, OptionError
 from pdmodel.fit import Fit
 from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
-from pdmodel.likelihood import evidence
+from pdmodel.likelihood import Evidence, evidence, stacked
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, side_by_side
 from pdmodel.quadrature.climb import Known, explored, nothing_known
@@ -36,7 +37,9 @@ PIECES = 4
 """Parts in which draws are moved off the nodes."""
 
 
-def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
+def joined(
+    fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int, room: Sequence[Patient] = ()
+) -> Fit:
     """Give patients of another cohort a posterior, the population staying as it was learnt.
 
     Parameters
@@ -49,6 +52,9 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
         Draws of each patient, `EACH` of them for every draw of the population; these are evenly
         spaced over the posterior.
     seed : int
+    room : sequence of Patient, optional
+        For a cohort of one. Arrays are made as long as those of these patients, so that a program
+        that was compiled for one patient serves the next; numbers do not depend on it.
 
     Returns
     -------
@@ -70,7 +76,12 @@ def joined(fit: Fit, cohort: Cohort, *, draws: int = 200, seed: int) -> Fit:
     of = coordinates(fit.model, fit.manifest["options"])
     accuracy, drug_seed = fit.manifest["options"]["accuracy"], fit.kinetics_seed
     data = evidence(fit.model, cohort, accuracy, drug_seed)
-    it = series(data, traits(of, cohort, fit.manifest["options"]))
+    if room:
+        if len(cohort) > 1:
+            raise OptionError(f"room is for a cohort of one, and here are {len(cohort)} patients.")
+        data = _with_room(data, [evidence(fit.model, [p], accuracy, drug_seed) for p in room])
+    own_traits = traits(of, cohort, fit.manifest["options"])
+    it = series(data, own_traits, whole=bool(room))
     names, population = populations(of, it.traits, fit, -(-draws // EACH))
     own = given_scans(of, it, population, each=EACH, seed=seed)
     values = {name: np.repeat(np.asarray(value), EACH)[None] for name, value in names.items()}
@@ -128,6 +139,11 @@ def nodes_given(of: Coordinates, it: Series, population: Population, seed: int) 
     """Lay nodes of every patient under a population that is known, and what they say."""
     known = _known(of, it, population, seed)
     return laid(of, it, known, population, key_of(seed, "newcomers"), LAID, KEPT)
+
+
+def _with_room(data: Evidence, others: Sequence[Evidence]) -> Evidence:
+    """Pad the evidence of one patient to the lengths of others."""
+    return jax.tree.map(lambda leaf: leaf[0], stacked([data, *others]))
 
 
 def _like(fit: Fit, cohort: Cohort) -> None:

@@ -38,9 +38,19 @@ class Series(NamedTuple):
         return jnp.any(self.data.visible, axis=1)
 
 
-def series(data: Evidence, traits: Traits) -> Series:
-    """Group patients by their number of scans; done once, on the host."""
+def series(data: Evidence, traits: Traits, *, whole: bool = False) -> Series:
+    """Group patients by their number of scans; done once, on the host.
+
+    Parameters
+    ----------
+    data : Evidence
+    traits : Traits
+    whole : bool
+        Keep the padding of all patients, in one group.
+    """
     count = np.asarray(data.visible).sum(axis=1)
+    if whole:
+        count = np.full(len(count), data.visible.shape[1])
     cuts = np.unique(np.quantile(count, np.linspace(0, 1, GROUPS + 1)[1:], method="higher"))
     groups, least = [], 0
     for most in cuts:

@@ -99,7 +99,7 @@ def rescue(
     else:
         wanted = {fit.cohort[name].key for name in patients}
         chosen = [i for i, key in enumerate(fit.cohort.keys) if key in wanted]
-    model, found = common_model(fit.model, _all_drugs(fit.model, arms)), diagnose(fit)
+    model, found = model_with(fit.model, arms), diagnose(fit)
     tables = []
     for i in chosen:
         patient = fit.cohort.patients[i]
@@ -123,10 +123,16 @@ def told(table: pd.DataFrame) -> list[str]:
     return lines or ["Nobody's most probable class is primary or acquired resistance."]
 
 
-def _all_drugs(model: Model, arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """Let the model keep its own drugs."""
+def model_with(model: Model, arms: Sequence[Arm]) -> Model:
+    """Give a model the drugs of add-ons beside its own.
+
+    Raises
+    ------
+    ModelError
+        If the mechanism ignores what a drug does.
+    """
     own = tuple(read_arms([drug.name for drug in model.drugs], model.drugs)) if model.drugs else ()
-    return (*own, *arms)
+    return common_model(model, (*own, *arms))
 
 
 type Followed = Mapping[tuple[str, float], np.ndarray]
@@ -142,7 +148,7 @@ def _followed(
     day = last + ahead
     own = dict(patient.treated_until(day[-1]))
     base = latent(fit, [patient], day, [own], draws, seed, "rescue").log_size[:, 0]
-    values = _values(fit, model, patient, draws, seed)
+    values = own_values(fit, model, patient, draws, seed)
     kinetics = kinetics_of(fit.model, [patient], fit.kinetics_seed)
     accuracy = fit.manifest["options"]["accuracy"]
 
@@ -161,10 +167,25 @@ def _followed(
     return known
 
 
-def _values(
+def own_values(
     fit: Fit, model: Model, patient: Patient, draws: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Draws of the patient's parameters, from the prior where the fit has none: (draws, 1)."""
+    """Give draws of a patient's parameters, from the prior where the fit has none.
+
+    Parameters
+    ----------
+    fit : Fit
+    model : Model
+        With drugs that the fit may lack.
+    patient : Patient
+        Of the fit's cohort.
+    draws, seed : int, int
+
+    Returns
+    -------
+    dict of str to ndarray
+        Every free parameter on the natural scale, each of shape (draws, 1).
+    """
     at = fit.cohort.keys.index(patient.key)
     drawn = {name: x[:, at : at + 1] for name, x in fit.values(draws).items()}
     count = len(next(iter(drawn.values())))
