@@ -37,8 +37,9 @@ STIFF = 2.0
 """How the emulator falls off where nothing was weighed: nats per squared whitened distance."""
 CHAINS, THIN, HOW = 4, 2, Settings(warmup=200, max_depth=6)
 """NUTS over the emulator: chains, one draw of how many is kept, and how they are run."""
-PADDED = 512
-"""Positions learnt from are filled up to a multiple, so that few programs are compiled."""
+PADDED, PART = 1024, 64
+"""Positions learnt from are filled up to a multiple, and draws are made in parts, so that few
+programs are compiled."""
 
 
 class Emulator(NamedTuple):
@@ -164,22 +165,38 @@ def proposed(it: Emulator, count: int, key: Array) -> np.ndarray:
         at=np.pad(it.at, ((0, more), (0, 0))), coefficient=np.pad(it.coefficient, (0, more))
     )
     each = -(-count // CHAINS)
-    drawn = side_by_side(lambda k: np.asarray(_chain(padded, keys[k], each)), CHAINS)
+    drawn = side_by_side(lambda k: _chain(padded, keys[k], each), CHAINS)
     order = np.asarray(jax.random.permutation(shuffle, each * CHAINS))[:count]
     return it.mean + np.concatenate(drawn)[order] @ it.root.T
 
 
-@partial(jax.jit, static_argnums=2)
-def _chain(it: Emulator, key: Array, count: int) -> Array:
-    """Draw whitened positions by one chain, (count, coordinates)."""
-    start, move = kernel(lambda it: lambda z: -_height(it, z["u"]), HOW)
-    begun = start({"u": jnp.zeros(it.at.shape[1])}, key, it)
+def _chain(it: Emulator, key: Array, count: int) -> np.ndarray:
+    """Draw whitened positions by one chain, (count, coordinates), in parts of one length."""
+    state = _begun(it, key)
+    for _ in range(-(-HOW.warmup // (THIN * PART))):
+        state, _ = _some_draws(it, state)
+    parts = []
+    for _ in range(-(-count // PART)):
+        state, u = _some_draws(it, state)
+        parts.append(np.asarray(u))
+    return np.concatenate(parts)[:count]
 
-    def several(state: Any, many: int) -> Any:
-        return jax.lax.fori_loop(0, many, lambda _, state: move(state, it), state)
+
+START, MOVE = kernel(lambda it: lambda z: -_height(it, z["u"]), HOW)
+"""NumPyro's NUTS; it moves by what it was told when it was started."""
+
+
+@jax.jit
+def _begun(it: Emulator, key: Array) -> Any:
+    return START({"u": jnp.zeros(it.at.shape[1])}, key, it)
+
+
+@jax.jit
+def _some_draws(it: Emulator, state: Any) -> tuple[Any, Array]:
+    """Go on by `PART` draws, (PART, coordinates)."""
 
     def draw(state: Any, _: None) -> tuple[Any, Array]:
-        state = several(state, THIN)
+        state = jax.lax.fori_loop(0, THIN, lambda _, state: MOVE(state, it), state)
         return state, state.z["u"]
 
-    return jax.lax.scan(draw, several(begun, HOW.warmup), None, count)[1]
+    return jax.lax.scan(draw, state, None, PART)
