@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from made_report import PATIENTS, a_fit
 from pdmodel import Cohort, classify, mechanism
 from pdmodel.errors import DataError, DoseError, ModelError, OptionError
-from pdmodel.explore import Change, add_ons, changed_doses, explore, known_of
+from pdmodel.explore import Change, add_ons, changed_doses, class_history, explore, known_of
 from pdmodel.explore import known as knowing
 from pdmodel.explore.doses import read_change
 from pdmodel.model import Model
 from pdmodel.newcomers import joined
+from pdmodel.plot import plot_history
 from pdmodel.regimen import Regimen
 from pdmodel.residuals import residual
 
@@ -214,3 +216,37 @@ def test_a_horizon_in_the_past_judges_what_was_seen(whole):
     assert found.horizon == 126.0
     assert found.scan_day.tolist() == []
     assert found.scan_mm.shape == (5, 0)
+
+
+# ---------------------------------------------------------------- scan by scan
+
+
+def test_a_history_is_of_the_scans_up_to_each_of_them(fit, monkeypatch):
+    whole, asked = fit.cohort["p2"], {}
+
+    def stand_in(fit, cohort, *, draws, seed):
+        """Everybody has the posterior of the patient with all scans."""
+        asked.update(cohort=cohort, draws=draws)
+        posterior = fit.posterior.sel(patient=[whole.key] * len(cohort))
+        tree = xr.DataTree.from_dict(
+            {"posterior": posterior.assign_coords(patient=list(cohort.keys))}
+        )
+        return replace(fit, cohort=cohort, tree=tree)
+
+    monkeypatch.setattr("pdmodel.explore.history.joined", stand_in)
+    table = class_history(fit, "p2", draws=DRAWS)
+    assert [p.day.tolist() for p in asked["cohort"]] == [
+        whole.day[:k].tolist() for k in range(1, len(whole.day) + 1)
+    ]
+    assert table["day"].tolist() == whole.day.tolist()
+    names = [name for name in table if name.startswith("p_")]
+    np.testing.assert_allclose(table[names].sum(axis=1), 1.0)
+    last = explore(known_of(fit, "p2"), draws=DRAWS).planned.probability
+    for name, share in last.items():
+        assert table[f"p_{name}"].iloc[-1] == pytest.approx(share, abs=1e-9)
+    figure = plot_history(fit, "p2", history=table, hide_ids=True)
+    lower = figure.axes[1]
+    assert [text.get_text() for text in lower.get_xticklabels()] == [f"{d:g}" for d in whole.day]
+    assert figure.axes[0].get_title(loc="left").startswith("Patient 2")
+    with pytest.raises(OptionError, match="horizon is -1; it must be a day"):
+        class_history(fit, "p2", horizon=-1)

@@ -19,6 +19,7 @@ from pdmodel.integration import against_method
 from pdmodel.likelihood import evidence
 from pdmodel.newcomers import joined
 from pdmodel.nodes import Nodes
+from pdmodel.nuts import Settings
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
 from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
@@ -145,7 +146,9 @@ def test_draws_find_the_posterior_from_a_wrong_mode(posed, nodes, summit, exact)
     )
     before = by_nodes.Prepared(wrong, nodes, summit.known)
     effort = by_nodes.EFFORTS["quick"]._replace(rounds=3, pooled=128, sharpened=1, added=128)
-    found, raw = by_nodes._weighed(of, it, before, 3, effort, 800, lambda _: None, NOT_KEPT)
+    found, raw = by_nodes._weighed(
+        of, it, before, 3, effort, Settings(draws=200), lambda _: None, NOT_KEPT
+    )
     chosen = resampled(raw, 4, 200, 3)
     got = found.x[chosen.row]
     assert chosen.effective > 0.8 * 800

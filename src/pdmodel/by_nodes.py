@@ -16,7 +16,7 @@ from pdmodel.nuts import Draws, Progress, Settings, side_by_side
 from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import tabled
-from pdmodel.quadrature.emulator import emulator, proposed
+from pdmodel.quadrature.emulator import Emulator, emulator, proposed
 from pdmodel.quadrature.integrand import Courses, log_posterior
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.pool import Weighed, at_one, gathered, together, weigh
@@ -43,7 +43,8 @@ class Effort(NamedTuple):
     sharpened, added : int
         The same of positions that the emulator proposes, from which it is learnt anew.
     more : int
-        Further rounds of these at most, while what is proposed is worth less than `WORTH`.
+        Rounds of all draws from which it is learnt anew, at most, while they are worth less than
+        `WORTH`.
     checks, fresh : int
         Draws at which the likelihood is compared with that over fresh nodes, and how many these
         are for each patient; fewer where those of all patients would be more than `MOST`.
@@ -125,8 +126,7 @@ def settled(
     """Sample the population alone, with patients integrated out over nodes."""
     before = prepared(of, it, seed, effort, report, checkpoints)
     shape = (settings.chains, settings.draws)
-    total = settings.chains * settings.draws
-    found, log_weight = _weighed(of, it, before, seed, effort, total, report, checkpoints)
+    found, log_weight = _weighed(of, it, before, seed, effort, settings, report, checkpoints)
     chosen = resampled(log_weight, *shape, seed)
     rows = chosen.row.ravel()
     at = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
@@ -163,7 +163,7 @@ def by_nodes(
 
 
 def _weighed(
-    of: Coordinates, it: Series, before: Prepared, seed: int, effort: Effort, total: int,
+    of: Coordinates, it: Series, before: Prepared, seed: int, effort: Effort, settings: Settings,
     report: Report, checkpoints: Checkpoints,
 ) -> tuple[Weighed, np.ndarray]:  # fmt: skip
     """Weigh positions that an emulator proposes, which is learnt on the way.
@@ -171,11 +171,12 @@ def _weighed(
     Returns
     -------
     found : Weighed
-        Of `total` positions, independent of each other, or up to `TIMES` as many where the last
-        ones proposed on the way are worth less than `WORTH`.
+        Of as many positions as draws, independent of each other, or up to `TIMES` as many where
+        they are worth less than `WORTH`.
     log_weight : ndarray, shape (positions,)
         Their posterior density over that of the emulator, up to a constant.
     """
+    total = settings.chains * settings.draws
     told = Ticks(report, effort.positions() + total)
 
     def of_positions(x: np.ndarray, name: str) -> Weighed:
@@ -193,23 +194,39 @@ def _weighed(
         )
 
     every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
-    most, good = effort.sharpened + effort.more, 1.0
-    for turn in range(most):
+    for turn in range(effort.sharpened):
         stand_in = emulator(every.x, every.log_posterior, around)
         x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
-        found = of_positions(x, f"proposed {turn}")
-        every = together([every, found])
-        if turn + 1 < effort.sharpened:
-            continue
-        good = worth(found.log_posterior - stand_in.log_density(x))
+        every = together([every, of_positions(x, f"proposed {turn}")])
+
+    def drawn(every: Weighed, name: str) -> tuple[Weighed, Emulator, float]:
+        stand_in = emulator(every.x, every.log_posterior, around)
+        x = proposed(stand_in, total, key_of(seed, "emulator", name))
+        found = of_positions(x, name)
+        return found, stand_in, worth(found.log_posterior - stand_in.log_density(x))
+
+    found, stand_in, good = drawn(every, "draws 0")
+    for turn in range(1, effort.more + 1):
         if good > WORTH:
             break
-        told.total += effort.added * (turn + 1 < most)
-    stand_in = emulator(every.x, every.log_posterior, around)
-    count = total * min(TIMES, int(np.ceil(WORTH / good)))
-    told.total += count - total
-    found = of_positions(proposed(stand_in, count, key_of(seed, "emulator")), "draws")
+        told.total += total
+        every = together([every, found])
+        found, stand_in, good = drawn(every, f"draws {turn}")
+    if (count := total * (min(TIMES, int(np.ceil(WORTH / good))) - 1)) > 0:
+        told.total += count
+        x = proposed(stand_in, count, key_of(seed, "emulator", "more draws"))
+        found = alternated(found, of_positions(x, "more draws"), settings.chains)
     return found, found.log_posterior - stand_in.log_density(found.x)
+
+
+def alternated(one: Weighed, other: Weighed, chains: int) -> Weighed:
+    """Put positions together so that every chain has some of both."""
+
+    def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        parts = zip(np.split(a, chains), np.split(b, chains), strict=True)
+        return np.concatenate([part for pair in parts for part in pair])
+
+    return Weighed(*map(joined, one, other))
 
 
 class Ticks:

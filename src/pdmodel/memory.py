@@ -62,7 +62,7 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     }
     if method in ("nodes", "quick"):
         effort = EFFORTS[method]
-        pooled = effort.positions() + effort.more * effort.added + TIMES * draws
+        pooled = effort.positions() + (effort.more + TIMES) * draws
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
         raw = min(effort.raw, MOST // patients)
         shared = len(shared_by_courses(Coordinates(model)))

@@ -19,9 +19,9 @@ PICTURES = (".png", ".svg", ".pdf")
 
 Kind = Annotated[
     Literal[
-        "patient", "spider", "waterfall", "swimmer", "timeline", "km", "ppc", "vpc", "pcvpc", "pit",
-        "loo-pit", "npde", "trace", "prior", "pairs", "khat", "classes", "triangle", "attribution",
-        "rescue", "regimens", "arms", "sbc",
+        "patient", "history", "spider", "waterfall", "swimmer", "timeline", "km", "ppc", "vpc",
+        "pcvpc", "pit", "loo-pit", "npde", "trace", "prior", "pairs", "khat", "classes", "triangle",
+        "attribution", "rescue", "regimens", "arms", "sbc",
     ],
     typer.Argument(metavar="KIND", help="What to draw."),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from pdmodel.explore.doses import Change, add_ons, changed_doses
 from pdmodel.explore.future import Explored, Future, explore
+from pdmodel.explore.history import class_history
 from pdmodel.explore.known import Known, known_of
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Known",
     "add_ons",
     "changed_doses",
+    "class_history",
     "explore",
     "known_of",
 ]

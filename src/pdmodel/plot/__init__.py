@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from pdmodel.plot.arms import plot_arms, plot_arms_of_fit
 from pdmodel.plot.attribution import plot_attribution
 from pdmodel.plot.classes import plot_classes
+from pdmodel.plot.history import plot_history
 from pdmodel.plot.khat import plot_khat
 from pdmodel.plot.km import plot_km
 from pdmodel.plot.loo_pit import plot_loo_pit
@@ -37,6 +38,7 @@ __all__ = [
     "plot_arms_of_fit",
     "plot_attribution",
     "plot_classes",
+    "plot_history",
     "plot_khat",
     "plot_km",
     "plot_loo_pit",
@@ -63,6 +65,7 @@ __all__ = [
 
 KINDS: Mapping[str, Callable[..., Figure]] = {
     "patient": plot_patient,
+    "history": plot_history,
     "spider": plot_spider,
     "waterfall": plot_waterfall,
     "swimmer": plot_swimmer,
