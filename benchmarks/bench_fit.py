@@ -1,6 +1,7 @@
 """What a fit costs: wall time and effective draws per second, by method."""
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ jax.config.update("jax_enable_x64", True)
 RESIDUALS = ("student_t", "walk")
 REAL = "laleh2022_s1_part.xlsx"
 ARM = "Study_4_Arm_2"
+PEER = {"chains": 2, "warmup": 100, "draws": 1000}
 JOINT = {"chains": 2, "warmup": 150, "draws": 100}
 """Few, so that it ends: what it gives is far from converged."""
 
@@ -62,6 +64,44 @@ def measured(cohort: pdm.Cohort, residual: str = "student_t", **options: object)
             f"{fit.manifest['effective_share']:.2f} of an independent one"
         )
     return show(pdm.diagnose(fit), wall)
+
+
+class EnoughError(Exception):
+    """Ends a fit that was only to be timed."""
+
+
+def peer(cohort: pdm.Cohort, residual: str, minutes: float) -> float:
+    """Run plain NumPyro NUTS for some minutes; give its draws per second, of all chains.
+
+    No parameter is taken to have more effective draws than there are draws, so that this bounds
+    its effective draws per second from above.
+    """
+    model = pdm.Model(
+        pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual(residual)
+    )
+    began, seen = time.perf_counter(), []
+
+    def report(progress: Progress) -> None:
+        seen.append((progress.stage, progress.done, time.perf_counter() - began))
+        if seen[-1][2] > 60.0 * minutes:
+            raise EnoughError
+
+    with contextlib.suppress(EnoughError):
+        pdm.fit(model, cohort, seed=1, method="nuts-joint", report=report, **PEER)
+    sampled = [(done, at) for stage, done, at in seen if stage == "sampling"]
+    told = (
+        f"{residual}, nuts-joint, {PEER['chains']} chains, {PEER['warmup']} iterations of warm-up"
+    )
+    steps = [(done, at) for _, done, at in seen if done]
+    if len(sampled) < 2:
+        done, at = steps[-1] if steps else (0, seen[-1][2])
+        rate = done / at
+        print(f"{told}: {done} iterations, warm-up included, in {at:.0f} s: {rate:.3g} a second")
+        return rate
+    (first, start), (last, end) = sampled[0], sampled[-1]
+    rate = (last - first) / (end - start)
+    print(f"{told}: {last - first} draws in {end - start:.0f} s after it: {rate:.3g} a second")
+    return rate
 
 
 def show(diagnosis: Diagnosis, wall: float) -> float:
@@ -107,6 +147,9 @@ def main() -> None:
         "--residual", choices=RESIDUALS, action="append", help="of the published arm; all of them"
     )
     parser.add_argument("--method", default="nuts", help="of the published arm")
+    parser.add_argument(
+        "--peer", type=float, metavar="MINUTES", help="of plain NumPyro NUTS on the published arm"
+    )
     options = parser.parse_args()
     heading("Hierarchical fits: wall time and effective draws per second")
     print(f"cores used: {cores()}; seed 1; one run of each")
@@ -124,7 +167,13 @@ def main() -> None:
             print(f"{REAL} is not there; set PDMODEL_DATA to the folder that has it")
         else:
             for residual in options.residual or RESIDUALS:
-                measured(cohort, residual, method=options.method)
+                mine = measured(cohort, residual, method=options.method)
+                if options.peer:
+                    rate = peer(cohort, residual, options.peer)
+                    print(
+                        f"effective draws per second of {options.method} over draws per second of "
+                        f"plain NUTS, which bounds its effective ones: {mine / rate:.0f}"
+                    )
 
 
 if __name__ == "__main__":

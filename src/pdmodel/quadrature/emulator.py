@@ -31,8 +31,9 @@ SHORT, NOISE = 5.0, 0.1
 """First guesses of the length and of the noise, in whitened coordinates and nats."""
 LEAST_NOISE = 0.01
 """Nats; with less, kernels cannot be factored in double precision."""
-LEARNT = 512
-"""Positions from which scale, length and noise are estimated, at most."""
+MOST, LEARNT = 2048, 512
+"""Positions learnt from, and those from which scale, length and noise are estimated, at most;
+chosen at random where there are more."""
 STIFF = 2.0
 """How the emulator falls off where nothing was weighed: nats per squared whitened distance."""
 CHAINS, THIN, HOW = 4, 2, Settings(warmup=200, max_depth=6)
@@ -102,7 +103,8 @@ def emulator(x: np.ndarray, log_posterior: np.ndarray, around: Proposal) -> Emul
     size = x.shape[1]
     root = np.linalg.cholesky(around.covariance)
     known = np.where(np.isfinite(log_posterior), log_posterior, -np.inf)
-    use = known > known.max() - SPAN - size
+    use = np.flatnonzero(known > known.max() - SPAN - size)
+    use = np.random.default_rng(len(use)).permutation(use)[:MOST]
     u = np.linalg.solve(root, (x[use] - around.mean).T).T
     y = (known[use] - known.max()) / WARM
     some = np.random.default_rng(len(u)).permutation(len(u))[:LEARNT]
