@@ -20,7 +20,7 @@ jax.config.update("jax_enable_x64", True)
 
 RESIDUALS = ("student_t", "walk")
 REAL = "laleh2022_s1_part.xlsx"
-ARM = "Study_4_Arm_2"
+ARM, DOCETAXEL = "Study_4_Arm_2", ("Study_2_Arm_1", "Study_4_Arm_1")
 PEER = {"chains": 2, "warmup": 100, "draws": 1000}
 JOINT = {"chains": 2, "warmup": 150, "draws": 100}
 """Few, so that it ends: what it gives is far from converged."""
@@ -130,13 +130,39 @@ def show(diagnosis: Diagnosis, wall: float) -> float:
     return float(bulk.min() / wall)
 
 
-def real_arm() -> pdm.Cohort | None:
-    """Read the published arm, or None where the file is not."""
+def published_table() -> Path | None:
+    """Find the published table, or None where it is not."""
     beside = Path(__file__).parents[2] / "shared" / "data"
     path = Path(os.environ.get("PDMODEL_DATA", beside)) / REAL
-    if not path.is_file():
-        return None
-    return pdm.read_cohort(path, format="laleh2022", arms=(ARM,), regimen=REGIMEN)
+    return path if path.is_file() else None
+
+
+def all_arms(path: Path) -> pdm.Cohort:
+    """Read all patients of the published table who were given atezolizumab."""
+    whole = pdm.read_cohort(path, format="laleh2022", regimen=REGIMEN)
+    return whole.subset(tuple(p.key for p in whole if p.arm not in DOCETAXEL))
+
+
+def grown(path: Path, arm: pdm.Cohort, residual: str, method: str) -> None:
+    """Fit one arm and all of them, both with programs compiled before, and tell how cost grows."""
+    seconds = []
+    every = all_arms(path)
+    for cohort in (arm, every):
+        for _ in range(2):  # the first compiles
+            began = time.perf_counter()
+            model = pdm.Model(
+                pdm.mechanism("exhaustion"), (pdm.drug("atezolizumab"),), pdm.residual(residual)
+            )
+            fit = pdm.fit(model, cohort, seed=1, method=method)
+            wall = time.perf_counter() - began
+        found = pdm.diagnose(fit)
+        seconds.append(wall)
+        print(f"{residual}, {method}, {len(cohort)} patients, {cohort.scans} scans: {wall:.0f} s; "
+              f"{found.verdict}")  # fmt: skip
+    more = len(every) / len(arm)
+    power = np.log(seconds[1] / seconds[0]) / np.log(more)
+    print(f"{more:.2f} times the patients cost {seconds[1] / seconds[0]:.2f} times the time: "
+          f"patients to the power of {power:.2f} (goal: 1.2)")  # fmt: skip
 
 
 def main() -> None:
@@ -147,6 +173,9 @@ def main() -> None:
         "--residual", choices=RESIDUALS, action="append", help="of the published arm; all of them"
     )
     parser.add_argument("--method", default="nuts", help="of the published arm")
+    parser.add_argument(
+        "--grown", action="store_true", help="only how cost grows from that arm to all patients"
+    )
     parser.add_argument(
         "--peer", type=float, metavar="MINUTES", help="of plain NumPyro NUTS on the published arm"
     )
@@ -162,10 +191,14 @@ def main() -> None:
         )
     if options.real or options.only_real:
         part(f"The published arm {ARM} (doi:10.1371/journal.pcbi.1009822)")
-        cohort = real_arm()
-        if cohort is None:
+        path = published_table()
+        if path is None:
             print(f"{REAL} is not there; set PDMODEL_DATA to the folder that has it")
         else:
+            cohort = pdm.read_cohort(path, format="laleh2022", arms=(ARM,), regimen=REGIMEN)
+            if options.grown:
+                grown(path, cohort, (options.residual or ["walk"])[0], options.method)
+                return
             for residual in options.residual or RESIDUALS:
                 mine = measured(cohort, residual, method=options.method)
                 if options.peer:
