@@ -27,7 +27,7 @@ Compared = Annotated[
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", help="MECHANISM:RESIDUAL, as stein_fojo:walk; may be repeated; or else ten."
+        "--model", help="MECHANISM:RESIDUAL, as stein_fojo:walk; may be repeated; or else eleven."
     ),
 ]
 Designs = Annotated[

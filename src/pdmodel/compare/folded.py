@@ -37,11 +37,11 @@ from pdmodel.unfinished import asked_for
 
 MODELS = (
     "flat:last_value_flat", "flat:last_value", "flat:walk", "flat:walk_slope",
-    "exhaustion:walk", "stein_fojo:walk", "claret_bruno:walk",
+    "exhaustion:walk_slope", "exhaustion:walk", "stein_fojo:walk", "claret_bruno:walk",
     "stein_fojo:student_t", "gsf:student_t", "claret_bruno:student_t",
 )  # fmt: skip
 """The random walk, that with slope, noise without drift and with an Ornstein-Uhlenbeck slope;
-drifts under the same noise; and smooth curves."""
+drifts under the same noises; and smooth curves."""
 NULLS = ("flat:last_value_flat", "flat:last_value", "flat:walk_slope")
 """What every other model is compared with."""
 
