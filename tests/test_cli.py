@@ -221,7 +221,7 @@ classify run -o l.csv --rule recist
 '--rule': 'recist' is not one of 'si
 
 plot run wterfall
-'KIND': 'wterfall' is not one of 'patient', 'spider',
+'KIND': 'wterfall' is not one of 'patient', 'history', 'spider',
 
 classify run -o l.csv --certainty 1.5
 '--certainty': Input should be less

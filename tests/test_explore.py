@@ -221,7 +221,7 @@ def test_a_horizon_in_the_past_judges_what_was_seen(whole):
 # ---------------------------------------------------------------- scan by scan
 
 
-def test_a_history_is_of_the_scans_up_to_each_of_them(fit, monkeypatch):
+def test_a_history_is_of_the_scans_up_to_each_of_them(fit, monkeypatch, outside):
     whole, asked = fit.cohort["p2"], {}
 
     def stand_in(fit, cohort, *, draws, seed):
@@ -245,6 +245,7 @@ def test_a_history_is_of_the_scans_up_to_each_of_them(fit, monkeypatch):
     for name, share in last.items():
         assert table[f"p_{name}"].iloc[-1] == pytest.approx(share, abs=1e-9)
     figure = plot_history(fit, "p2", history=table, hide_ids=True)
+    assert not outside(figure)
     lower = figure.axes[1]
     assert [text.get_text() for text in lower.get_xticklabels()] == [f"{d:g}" for d in whole.day]
     assert figure.axes[0].get_title(loc="left").startswith("Patient 2")

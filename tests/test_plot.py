@@ -38,7 +38,7 @@ from pdmodel.simulate import simulate
 MODEL = Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("student_t"))
 RULE = RULES["sitc2020"]
 CHAINS, DRAWS = 2, 40
-ELSEWHERE = ("khat", "loo-pit", "npde", "attribution", "rescue", "regimens", "sbc")
+ELSEWHERE = ("history", "khat", "loo-pit", "npde", "attribution", "rescue", "regimens", "sbc")
 """Kinds that are drawn in other files of tests."""
 DOSED = parse_schedules("atezolizumab 1200 mg q3w")
 

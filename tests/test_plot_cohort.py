@@ -56,7 +56,7 @@ def test_bars_end_with_the_last_scan_or_dose_and_hold_what_happened():
 
 def test_responses_are_told_scan_by_scan():
     table = responses(Cohort(PATIENTS), RULE)
-    rows = dict(table.groupby("patient"))
+    rows = {p.key: table[table["patient"] == p.key] for p in PATIENTS}
     assert rows["S/grows"]["response"].tolist() == ["", "PD", "PD"]
     assert rows["S/grows"]["counts"].tolist() == [False, True, False]
     assert rows["S/shrinks"]["response"].tolist() == ["", "PR", "PR", "CR"]
