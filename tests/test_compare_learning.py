@@ -120,6 +120,7 @@ def test_scores_on_the_courses_of_all_scans_are_those_on_courses_solved_anew():
     np.testing.assert_array_equal(quick.size_mm, anew.size_mm)
 
 
+@pytest.mark.slow
 def test_a_fold_learns_from_those_it_is_shown(laid, monkeypatch):
     shown = np.array([True, True, True, True, False, False])
     few = Effort(64, 16, 1, 1, 64, 1, 64, 0, 2, 64)
