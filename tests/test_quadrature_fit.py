@@ -26,6 +26,7 @@ from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
 from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import laid
 from pdmodel.quadrature.series import series
+from random_walks import walked
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 
@@ -42,20 +43,6 @@ def held(*free):
 
 ONE = pdm.Model(pdm.mechanism("flat"), (), held("quiet"))
 SMALL = {"seed": 3, "chains": 2, "warmup": 150, "draws": 400}
-
-
-def walked(patients, seed):
-    """A cohort of random walks on whole mm, with covariates, some of them missing."""
-    rng, people = np.random.default_rng(seed), []
-    for k in range(patients):
-        scans = 4 + k % 2
-        step = 0.1 * np.exp(0.4 * rng.normal()) * rng.normal(size=scans)
-        step[0] = 0.2 * rng.normal()
-        size = np.maximum(np.round(50 * np.exp(np.cumsum(step))), 6.0)
-        about = {"tmb": float(k), "sex": "F", "same": 1.0} if k % 3 else {"sex": "M", "same": 1.0}
-        day = 42.0 * np.arange(scans)
-        people.append(pdm.Patient(f"P{k}", "s", "a", day, size, size < 0.0, {}, about))
-    return pdm.Cohort(tuple(people))
 
 
 @pytest.fixture(scope="module")
