@@ -20,6 +20,7 @@ from surroundings import heading, part
 
 import pdmodel as pdm
 from pdmodel.calibration import brier_scores, calibration_error, log_scores, mean_interval
+from pdmodel.compare.learning import model_named
 from pdmodel.landmark import forecasts
 from pdmodel.landmark.outcomes import CLASS_DAYS, UNKNOWN, YES
 from pdmodel.quadrature.coordinates import Coordinates
@@ -67,10 +68,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     heading("Landmark forecasts of simulated patients beside those of the true population")
-    mechanism, _, residual = asked.model.partition(":")
-    biology = pdm.mechanism(mechanism)
-    drugs = (pdm.drug("atezolizumab"),) if biology.answers_to else ()
-    of = Coordinates(pdm.Model(biology, drugs, pdm.residual(residual)))
+    of = Coordinates(model_named(asked.model, ["atezolizumab"]))
     days = np.arange(0.0, LANDMARK + CLASS_DAYS + EVERY, EVERY)
     middle = jnp.zeros(len(of))
     learn = simulated(of, asked.learn, asked.seed, days, middle).cohort

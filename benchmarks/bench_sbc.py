@@ -20,6 +20,7 @@ from scipy import stats
 from surroundings import heading, part
 
 import pdmodel as pdm
+from pdmodel.compare.learning import model_named
 from pdmodel.dosing import parse_schedules, planned
 from pdmodel.fit import Method
 from pdmodel.keys import key_of
@@ -192,10 +193,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="file of finished replicates, to go on from")
     asked = parser.parse_args()
     heading("Simulation-based calibration: ranks of the truth among draws of population fits")
-    mechanism, _, residual = asked.model.partition(":")
-    biology = pdm.mechanism(mechanism)
-    drugs = (pdm.drug("atezolizumab"),) if biology.answers_to else ()
-    of = Coordinates(pdm.Model(biology, drugs, pdm.residual(residual)))
+    of = Coordinates(model_named(asked.model, ["atezolizumab"]))
     print(
         f"{asked.model}, method {asked.method}: {asked.patients} patients, {len(DAYS)} scans each, "
         f"{len(of)} population parameters; everything drawn from the prior"

@@ -391,6 +391,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path, no_sampling):
     cohort = Cohort(patients(12))
     with pytest.raises(OptionError, match=r"'flat:student_t' stands twice"):
         held_out(cohort, replace(PLAN, models=("flat:student_t",) * 2), tmp_path)
+    for options in ({"chains": 2}, {"method": "nuts-joint"}):
+        with pytest.raises(OptionError, match=r"takes no .*; it takes method: quick, nuts"):
+            held_out(cohort, replace(PLAN, options=options), tmp_path)
     short = Cohort(tuple(a_patient(f"p{k}", [40, 40]) for k in range(9)))
     with pytest.raises(OptionError, match=r"enough scans for the design last1"):
         held_out(short, PLAN, tmp_path)

@@ -78,6 +78,10 @@ def test_arms_and_other_words_are_contrasts_with_the_most_frequent(cohort):
     np.testing.assert_array_equal(found.missing[:, 0], np.arange(12) == 4)
     expected = np.where(np.array(arms) == "c", 10 / 11, -1 / 11)
     np.testing.assert_allclose(found.value[:, 1], np.where(np.array(arms) == "", 0, expected))
+    numbered = [replace(p, study=str(k % 2 + 1)) for k, p in enumerate(people)]
+    assert spread_out({"volatility": ["study"]}, pdm.Cohort(tuple(numbered)))[1] == {
+        "study": ["1", "2"]
+    }
     new = pdm.Cohort((replace(people[0], id="N", arm="d"),))
     with pytest.raises(OptionError, match=r"Patient 'N': arm is 'd', and the fit knows b, a, c"):
         traits(of, new, options)

@@ -151,9 +151,12 @@ def spread_out(influences: Influences, cohort: Cohort) -> tuple[dict[str, list[s
 
 
 def _levels(cohort: Cohort, name: str) -> list[str]:
-    """Levels of a covariate that is words, the most frequent first; none where it is numbers."""
+    """Levels of a covariate that is words, the most frequent first; none where it is numbers.
+
+    Arms and studies are names even where these are written as numbers.
+    """
     seen = [str(value) for p in cohort if (value := _value(p, name)) is not None]
-    if not seen or any(map(_is_number, seen)):
+    if not seen or (name not in BELONGING and any(map(_is_number, seen))):
         return []
     count = Counter(seen)
     if len(count) == 1:

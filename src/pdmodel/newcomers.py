@@ -49,8 +49,8 @@ def joined(
     cohort : Cohort
         Patients with one scan or more; their doses must be of drugs in the model.
     draws : int
-        Draws of each patient, `EACH` of them for every draw of the population; these are evenly
-        spaced over the posterior.
+        Draws of each patient, filled up to a multiple of `EACH`: so many for every draw of the
+        population. These are evenly spaced over the posterior, and at most as many as it has.
     seed : int
     room : sequence of Patient, optional
         For a cohort of one. Arrays are made as long as those of these patients, so that a program

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pdmodel.fit import Fit
 
 LEAST = 4
-"""Draws of the population that new patients need."""
+"""Draws that new patients need."""
 
 
 class New(NamedTuple):

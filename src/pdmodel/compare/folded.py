@@ -20,6 +20,7 @@ from pdmodel.compare.designs import DESIGNS, Held, design
 from pdmodel.compare.folds import folds_of
 from pdmodel.compare.kept import place_of, store, stored
 from pdmodel.compare.learning import (
+    HOW,
     Laid,
     Report,
     courses,
@@ -29,6 +30,7 @@ from pdmodel.compare.learning import (
     values_given,
 )
 from pdmodel.compare.scores import Room, room_for, scored_on
+from pdmodel.course import GRIDS
 from pdmodel.data import Cohort
 from pdmodel.errors import OptionError
 from pdmodel.fit import quiet
@@ -45,6 +47,10 @@ drifts under the same noises; and smooth curves."""
 NULLS = ("flat:last_value_flat", "flat:last_value", "flat:walk_slope")
 """What every other model is compared with."""
 
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "method": tuple(HOW), "accuracy": tuple(GRIDS), "pharmacokinetics": ("predicted", "drawn"),
+}  # fmt: skip
+"""What may be asked of the fits, and the values it may have."""
 JUDGED = ("pareto_k", "off_nats")
 """How far the population that a score rests on can be trusted, as in `Learnt`."""
 
@@ -95,7 +101,7 @@ def held_out(
     folder : Path
         From `pdmodel.compare.kept.taken`.
     tell : callable
-        Takes a line when a fold is finished.
+        Takes a line when a fold or a design is finished.
     watch : callable
         Context manager that shows the progress of a fit.
 
@@ -108,10 +114,12 @@ def held_out(
     Raises
     ------
     OptionError
-        If a model stands twice, or no patient has enough scans for a design.
+        If a model stands twice, an option is none of `OPTIONS`, or no patient has enough scans
+        for a design.
     RunError
         If the folder has scores that were made from something else.
     """
+    _refuse_unknown(plan.options)
     models = {name: model_named(name, cohort.drugs) for name in plan.models}
     labels = [f"{m.mechanism.name}:{m.residual.name}" for m in models.values()]
     if twice := sorted({one for one in labels if labels.count(one) > 1} | _repeated(plan.models)):
@@ -135,20 +143,37 @@ class _Asked(NamedTuple):
     watch: Watch
 
 
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if value not in OPTIONS.get(name, ()):
+            known = "; ".join(f"{one}: {', '.join(several)}" for one, several in OPTIONS.items())
+            raise OptionError(f"A comparison takes no {name}={value!r}; it takes {known}.")
+
+
 def _repeated(names: Sequence[str]) -> set[str]:
     return {name for name in names if list(names).count(name) > 1}
 
 
 def _held(cohort: Cohort, name: str) -> dict[int, Held]:
     """Hold out scans of all who have enough of them, by place in the cohort."""
-    every = map(design(name), cohort)
-    found = {k: one for k, one in enumerate(every) if one is not None}
+    found = _enough(cohort, name)
     if not found:
         raise OptionError(
             f"No patient has enough scans for the design {name}; leave it out (choose others "
             "with --design)."
         )
     return found
+
+
+def _enough(cohort: Cohort, name: str) -> dict[int, Held]:
+    every = map(design(name), cohort)
+    return {k: one for k, one in enumerate(every) if one is not None}
+
+
+def _room(cohort: Cohort) -> Room:
+    """Give lengths that hold every design, so that scores do not hang on which are asked for."""
+    every = [_enough(cohort, name) for name in DESIGNS]
+    return room_for([one for several in every for one in several.values()])
 
 
 def _of_model(asked: _Asked, label: str, model: Model) -> pd.DataFrame:
@@ -242,7 +267,7 @@ def _scores(
     x = np.stack([one[list(laid.of.names)].to_numpy() for one in learnt_from], axis=1)
     values = values_given(laid, seen, x[:, asked.fold], draws=plan.draws, seed=plan.seed)
     log_size, ok = courses(laid, values)
-    room = room_for([one for several in asked.held.values() for one in several.values()])
+    room = _room(asked.cohort)
     found = scored_on(
         laid.of.model,
         every,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pdmodel.errors import OptionError
+from pdmodel.explore.known import Known
 from pdmodel.fit import Fit
 from pdmodel.followup import exposure, visit_days
 from pdmodel.latent import latent, padded
@@ -64,15 +65,14 @@ def class_history(
     ]
     mine = joined(fit, replace(fit.cohort, patients=tuple(known)), draws=draws, seed=seed)
     visits = [visit_days(one, horizon) for one in known]
-    doses = {"regimens": whole.regimens, "schedules": whole.schedules}
-    treated = [replace(one, **doses) for one in known]
+    treated = [Known(mine, one, whole).treated for one in known]
     given = [one.treated_until(day[-1]) for one, day in zip(treated, visits, strict=True)]
     courses = latent(mine, known, padded(visits), given, draws, seed, "classify")
     rows = []
     for k, (one, day) in enumerate(zip(treated, visits, strict=True)):
         size = np.exp(courses.log_size[:, k, : len(day)])
         codes = classify_courses(
-            day, size, judged_by, None, *(exposure(one, day[-1]) or [None] * 2)
+            day, size, judged_by, None, *(exposure(one, day[-1]) or (None, None))
         )
         share = np.bincount(codes, minlength=len(CLASSES)) / len(codes)
         unsolved = 1.0 - np.mean(courses.ok[:, k])

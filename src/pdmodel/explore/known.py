@@ -52,7 +52,7 @@ def known_of(
     scans : int, optional
         How many of the first scans; all by default.
     draws, seed : int, int
-        Draws of the population, and seed, where scans are left out.
+        Of `pdmodel.newcomers.joined`, where scans are left out.
 
     Returns
     -------

@@ -47,7 +47,7 @@ def forecasts(
     cohort : Cohort, optional
         New patients; by default those of the fit.
     draws : int
-        Draws of the population, one of each patient for each; 4 or more.
+        Draws of each patient, as of `pdmodel.newcomers.joined`; 4 or more.
     seed : int
         The same seed gives the same table.
 

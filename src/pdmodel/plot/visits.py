@@ -54,9 +54,10 @@ def by_bins(fit: Fit, replicates: xr.Dataset, *, corrected: bool = False) -> pd.
         As `pdmodel.predict.replicated` gives it.
     corrected : bool
         Whether each size, observed and replicated, is brought to the middle patient of its bin:
-        times the median of the bin's predictions, over its own, a prediction being the median of
-        the scan's replicates (prediction correction, doi:10.1208/s12248-011-9255-z). No share of
-        scans too small is told then.
+        times the median of the bin's predictions, over its own (prediction correction,
+        doi:10.1208/s12248-011-9255-z). A prediction is the median of the scan's replicates, so of
+        the patient's own posterior; in that paper it is of the typical patient. No share of scans
+        too small is told then.
 
     Returns
     -------

@@ -39,7 +39,8 @@ NOTES = paragraph(
 )
 CORRECTED = paragraph(
     "Each size, observed and simulated, is divided by what the fit predicts for its scan (the "
-    "median of its simulations) and multiplied by the middle prediction of its time. Bands: 90 % "
+    "median of its simulations, of the patient's own posterior rather than the typical patient) "
+    "and multiplied by the middle prediction of its time. Bands: 90 % "
     "of simulated cohorts, whose patients have scans on the days of the real ones. Sizes too small "
     "to measure count as 5 mm before the correction."
 )
