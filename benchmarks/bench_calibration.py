@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
-from bench_sbc import simulated
+from drawn import simulated
 from surroundings import heading, part
 
 import pdmodel as pdm

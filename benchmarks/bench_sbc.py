@@ -10,85 +10,28 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from scipy import stats
+from drawn import DAYS, simulated
+from ranks import judged, rank
 from surroundings import heading, part
 
 import pdmodel as pdm
 from pdmodel.compare.learning import model_named
-from pdmodel.dosing import parse_schedules, planned
 from pdmodel.fit import Method
-from pdmodel.keys import key_of
 from pdmodel.likelihood import evidence, log_likelihood
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.residual import SMALLEST_MM, Scans
-from pdmodel.trajectory import trajectories
 
 jax.config.update("jax_enable_x64", True)
 
-DAYS = np.arange(6) * 42.0
-REGIMEN = parse_schedules("atezolizumab 1200 mg q3w")
 JOINT = "log likelihood"
 ANEW = 25
 """Replicates after which compiled programs are let go."""
 DRAWS, CHAINS = 400, 4
 """Of each fit, as many as `pdmodel fit` makes by itself or fewer."""
-
-
-class Simulated(NamedTuple):
-    """A cohort, its population (numbers), and every free parameter of the patients."""
-
-    cohort: pdm.Cohort
-    named: dict[str, float]
-    values: dict[str, np.ndarray]
-
-
-def simulated(
-    of: Coordinates, patients: int, seed: int, at: np.ndarray = DAYS, x: jax.Array | None = None
-) -> Simulated:
-    """Draw patients of a population, scanned on some days; the population too if none is given."""
-    rng, model = np.random.default_rng([seed, 7]), of.model
-    drawn = jnp.asarray(rng.standard_normal(len(of)))
-    x = drawn if x is None else x
-    named = {name: float(value) for name, value in of.named(x).items()}
-    values = {q.name: np.full(patients, named[q.name]) for q in model.shared}
-    for q in model.individual:
-        middle = float(q.unbounded(named[f"{q.name}_typical"]))
-        z = middle + named[f"{q.name}_sd"] * rng.standard_normal(patients)
-        values[q.name] = np.asarray(q.natural(z))
-    given = [planned(REGIMEN, at[-1]) if model.drugs else {}] * patients
-    rows = {name: value[None] for name, value in values.items()}
-    days = np.tile(at, (patients, 1))
-    courses = trajectories(model, rows, [0.0] * patients, days, given)
-    nobody = jnp.zeros(1, bool)
-    people = []
-    for k in range(patients):
-        mine = {n: jnp.asarray(v) for n, v in model.constants.items()}
-        mine |= {name: jnp.asarray(value[k]) for name, value in values.items()}
-        course = jnp.asarray(courses.log_size[0, k])
-        unseen = Scans(jnp.zeros(1), course[:1], nobody)
-        expected = jnp.concatenate([course[:1], course])
-        drawn = DRAW(model, key_of(seed, "scans", k), expected, unseen, nobody, at, mine)
-        size = np.rint(np.clip(np.asarray(drawn.measured)[-len(at) :], 0.0, 1e6))
-        censored = size <= SMALLEST_MM
-        size = np.where(censored, SMALLEST_MM, size)
-        schedules = REGIMEN if model.drugs else ()
-        people.append(
-            pdm.Patient(f"S{k:03d}", "", "", at, size, censored, given[k], {}, schedules=schedules)
-        )
-    return Simulated(pdm.Cohort(tuple(people), simulated=True), named, values)
-
-
-def _draw(model: pdm.Model, key, expected, unseen, nobody, at, mine):
-    return model.residual.draw(key, expected, unseen, nobody, at, mine)
-
-
-DRAW = jax.jit(_draw, static_argnums=0)
 
 
 def joint(model: pdm.Model, cohort: pdm.Cohort, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -118,36 +61,19 @@ def replicate(of: Coordinates, patients: int, seed: int, method: Method) -> dict
     rows = np.linspace(0, total - 1, min(keep, total)).astype(int)
     scalar = {n: v.reshape(-1)[rows] for n, v in drawn.items() if v.ndim == 2}
     for name, x in scalar.items():
-        out[name] = _rank(x, named[name], rng)
+        out[name] = rank(x, named[name], rng)
     free = [q.name for q in of.model.free]
     flat = {n: drawn[n].reshape(total, *drawn[n].shape[2:])[rows] for n in free}
     true = {n: values[n][None] for n in free}
     shared = {q.name for q in of.model.shared}
     true = {n: (v[:, 0] if n in shared else v) for n, v in true.items()}
-    out[JOINT] = _rank(joint(of.model, cohort, flat), joint(of.model, cohort, true)[0], rng)
+    out[JOINT] = rank(joint(of.model, cohort, flat), joint(of.model, cohort, true)[0], rng)
     for q in of.model.individual:
         x = drawn[q.name].reshape(total, -1)[rows]
-        place = [_rank(x[:, k], values[q.name][k], rng) for k in range(patients)]
+        place = [rank(x[:, k], values[q.name][k], rng) for k in range(patients)]
         out[f"in 50 %, {q.name}"] = float(np.mean(np.abs(np.array(place) - 0.5) < 0.25))
         out[f"in 90 %, {q.name}"] = float(np.mean(np.abs(np.array(place) - 0.5) < 0.45))
     return out
-
-
-def _rank(x: np.ndarray, truth: float, rng: np.random.Generator) -> float:
-    below, same = np.sum(x < truth), np.sum(x == truth)
-    return float((below + rng.integers(0, same + 1) + rng.random()) / (len(x) + 1))
-
-
-def band(count: int, level: float = 0.95, seed: int = 0) -> float:
-    """Give the half width, in sds of a binomial, of the simultaneous band of `count` ranks."""
-    u = np.sort(np.random.default_rng(seed).random((4000, count)), axis=1)
-    return float(np.quantile(_furthest(u), level))
-
-
-def _furthest(u: np.ndarray) -> np.ndarray:
-    grid = np.linspace(0.02, 0.98, 49)
-    share = (u[..., None] <= grid).mean(axis=-2)
-    return np.max(np.abs(share - grid) / np.sqrt(grid * (1 - grid) / u.shape[-1]), axis=-1)
 
 
 def summary(rows: list[dict[str, float]]) -> None:
@@ -162,22 +88,10 @@ def summary(rows: list[dict[str, float]]) -> None:
     told = ("seed", "seconds", "trusted", "pareto_k", "reasons")
     every = [str(name) for name in table.columns]
     names = [n for n in every if n not in told and not n.startswith("in ")]
-    allowed = band(count)
-    lines = []
-    for name in names:
-        u = table[name].to_numpy()
-        lines.append({
-            "quantity": name, "mean": u.mean(),
-            "in 50 %": np.mean(np.abs(u - 0.5) < 0.25), "in 90 %": np.mean(np.abs(u - 0.5) < 0.45),
-            "furthest": _furthest(u[None])[0], "KS p": stats.kstest(u, "uniform").pvalue,
-        })  # fmt: skip
-    shown = pd.DataFrame(lines)
-    shown["inside"] = np.where(shown["furthest"] <= allowed, "yes", "NO")
-    print(shown.to_string(index=False, float_format="{:.3f}".format))
+    shown = judged(table[names])
     print(
-        f"furthest: largest distance of the ECDF of ranks from uniform, in sds; 95 % of uniform "
-        f"samples stay within {allowed:.2f} (one quantity). All ranks together: in 50 % "
-        f"{shown['in 50 %'].mean():.3f}, in 90 % {shown['in 90 %'].mean():.3f}"
+        f"all ranks together: in 50 % {shown['in 50 %'].mean():.3f}, in 90 % "
+        f"{shown['in 90 %'].mean():.3f}"
     )
     for name in every:
         if name.startswith("in "):
