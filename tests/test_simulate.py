@@ -106,6 +106,38 @@ def test_patients_of_the_prior_scatter_as_the_prior_says():
     assert x.std() == pytest.approx(np.hypot(growth.prior_sd, between), rel=0.05)
 
 
+def test_correlations_and_covariates_of_the_fit_are_kept():
+    """Growth and kill move together by 0.8; growth follows LDH, which one of three lacks."""
+    fit = a_fit()
+    one = np.ones((CHAINS, DRAWS))
+    known = {"growth_sd": 0.5, "kill_sd": 0.2, "growth_typical": 0.01, "growth_by_ldh": 0.3}
+    known |= {"growth_kill_correlation": 0.8, "baseline_growth_correlation": 0.0}
+    known |= {"baseline_kill_correlation": 0.0}
+    learnt = {name: (("chain", "draw"), value * one) for name, value in known.items()}
+    tree = xr.DataTree.from_dict({"posterior": fit.posterior.assign(learnt)})
+    people = [
+        replace(fit.cohort["a"], id=name, covariates=own)
+        for name, own in zip("abc", ({"ldh": 100.0}, {"ldh": 300.0}, {}), strict=True)
+    ]
+    options = fit.manifest["options"] | {"correlated": True, "covariates": {"growth": ["ldh"]}}
+    options |= {"scaling": {"ldh": (200.0, 100.0)}, "levels": {}}
+    fit = replace(fit, cohort=Cohort(tuple(people)), tree=tree, manifest={"options": options})
+    drawn = population(fit, fit.model, WHOLE, 3)
+    values = virtual_patients(fit.model, drawn, np.arange(12000), 3)
+    growth = np.log(values["growth"] / 0.01)
+    logit = np.log(values["kill"]) - np.log1p(-values["kill"])
+    kill = (logit - drawn.centre["kill"][np.arange(12000) % WHOLE]) / 0.2
+    # of the covariate: -1, 1 or a standard normal, each a third
+    assert growth.std() == pytest.approx(np.hypot(0.5, 0.3), rel=0.03)
+    assert np.mean((growth / 0.3) ** 4) == pytest.approx(
+        3 * (0.5 / 0.3) ** 4 + 6 * (0.5 / 0.3) ** 2 + (1 + 1 + 3) / 3, rel=0.07
+    )
+    assert np.cov(growth, kill)[0, 1] == pytest.approx(0.8 * 0.5, rel=0.04)
+    assert kill.std() == pytest.approx(1.0, rel=0.03)
+    told = simulate(fit, TWO, n=4, seed=1, visits=VISITS, draws=2).assumptions
+    assert any("Covariates (ldh) of a virtual patient are those of one of the 3" in t for t in told)
+
+
 def test_who_the_patients_are_depends_on_neither_their_number_nor_the_other_arms(of_the_prior):
     fewer = simulate(BARE, ["atezolizumab"], n=FEW - 5, seed=1, visits=VISITS, draws=4)
     whole = of_the_prior.patients[of_the_prior.patients["arm"] == "mono"]

@@ -204,6 +204,12 @@ def assumptions(source: Fit | Model, plan: Plan) -> tuple[str, ...]:
     told += CAVEATS
     if plan.drawn.unlearnt:
         told.append(f"Drawn from the prior, not learnt: {', '.join(plan.drawn.unlearnt)}.")
+    if plan.drawn.traits and cohort is not None:
+        told.append(
+            f"Covariates ({', '.join(plan.drawn.traits)}) of a virtual patient are those of one of "
+            f"the {len(cohort)} fitted patients, drawn at random; where one is missing it is a "
+            "standard normal, as in the fit."
+        )
     given = sorted({name for arm in plan.arms for name in arm.drugs})
     if cohort is not None and (new := [name for name in given if name not in cohort.drugs]):
         told.append(f"Nobody in the fitted cohort was given {', '.join(new)}.")

@@ -52,7 +52,9 @@ def fingerprint(plan: Plan) -> str:
         [(drug.name, drug.population().name) for drug in model.drugs],
     )  # fmt: skip
     digest = hashlib.sha256(repr(said).encode())
-    for values in (plan.drawn.centre, plan.drawn.sd):
+    drawn = plan.drawn
+    for values in (drawn.centre, drawn.sd, drawn.traits, *drawn.root.values(),
+                   *drawn.slope.values()):  # fmt: skip
         for name, x in sorted(values.items()):
             digest.update(name.encode() + np.asarray(x, float).tobytes())
     digest.update(plan.day.tobytes())

@@ -1,5 +1,6 @@
 """Virtual patients: drawn one by one from a population that a fit has learnt, or from the prior."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,9 +9,11 @@ import numpy as np
 
 from pdmodel.errors import OptionError
 from pdmodel.fit import Fit
+from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
 from pdmodel.model import Model
 from pdmodel.parameter import Parameter
+from pdmodel.quadrature.coordinates import Coordinates, correlation_name, slope_name
 
 
 class Population(NamedTuple):
@@ -24,11 +27,20 @@ class Population(NamedTuple):
         Between patients, of every individual parameter; transformed scale.
     unlearnt : tuple of str
         Parameters that come from the prior, for want of a posterior.
+    root : dict of str to dict of str to ndarray, each of shape (draws,)
+        Rows of the Cholesky factor of the correlations, of the parameters that have some.
+    slope : dict of str to dict of str to ndarray, each of shape (draws,)
+        Of parameters, their change on the transformed scale by each covariate.
+    traits : dict of str to ndarray, each of shape (fitted patients,)
+        Covariates of the patients of the fit on its scale, nan where missing.
     """
 
     centre: dict[str, np.ndarray]
     sd: dict[str, np.ndarray]
     unlearnt: tuple[str, ...]
+    root: dict[str, dict[str, np.ndarray]]
+    slope: dict[str, dict[str, np.ndarray]]
+    traits: dict[str, np.ndarray]
 
     @property
     def draws(self) -> int:
@@ -72,7 +84,18 @@ def population(source: Fit | Model, model: Model, draws: int, seed: int) -> Popu
             centre[q.name], spread = prior_centre(q, draws, seed)
         if q.individual and spread is not None:
             sd[q.name] = spread
-    return Population(centre, sd, tuple(q.name for q in model.free if q.name not in names))
+    unlearnt = tuple(q.name for q in model.free if q.name not in names)
+    if not learnt or not isinstance(source, Fit):
+        return Population(centre, sd, unlearnt, {}, {}, {})
+    options = source.manifest["options"]
+    of = coordinates(source.model, options)
+    slope: dict[str, dict[str, np.ndarray]] = {}
+    for name, covariate in of.slopes:
+        slope.setdefault(name, {})[covariate] = learnt[slope_name(name, covariate)]
+    own = traits(of, source.cohort, options)
+    seen = np.where(np.asarray(own.missing) > 0, np.nan, np.asarray(own.value))
+    known = {name: seen[:, k] for k, name in enumerate(of.covariates)}
+    return Population(centre, sd, unlearnt, _root(of, learnt), slope, known)
 
 
 def virtual_patients(
@@ -81,6 +104,8 @@ def virtual_patients(
     """Draw patients; number i depends on the seed, the population and i alone.
 
     Patient i takes draw ``i mod draws`` of the population, so that patients share draws evenly.
+    Where covariates move parameters, a patient has those of one of the fitted patients, drawn at
+    random, and a covariate which that one lacks is a standard normal, as in the fit.
 
     Parameters
     ----------
@@ -95,14 +120,59 @@ def virtual_patients(
         Every free parameter on the natural scale, each of shape (patients,).
     """
     which = index % max(drawn.draws, 1)
+    z = {
+        q.name: np.asarray(standard(key_of(seed, "patient", q.name), jnp.asarray(index)))
+        for q in model.free if q.individual
+    }  # fmt: skip
+    covariates = _covariates(drawn, index, seed)
     values = {}
     for q in model.free:
         place = drawn.centre[q.name][which]
         if q.individual:
-            z = standard(key_of(seed, "patient", q.name), jnp.asarray(index))
-            place = place + drawn.sd[q.name][which] * np.asarray(z)
+            row = drawn.root.get(q.name)
+            mixed = z[q.name] if row is None else sum(row[name][which] * z[name] for name in row)
+            place = place + drawn.sd[q.name][which] * mixed
+        for name, slope in drawn.slope.get(q.name, {}).items():
+            place = place + slope[which] * covariates[name]
         values[q.name] = np.asarray(q.natural(jnp.asarray(place)))
     return values
+
+
+def _covariates(drawn: Population, index: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Give each patient the covariates of one of the fitted patients, by name."""
+    if not drawn.traits:
+        return {}
+    count = len(next(iter(drawn.traits.values())))
+    at = jnp.asarray(index)
+    like = np.asarray(_chosen(key_of(seed, "patient", "covariates of"), at, count))
+    out = {}
+    for name, known in drawn.traits.items():
+        value = known[like]
+        lacking = np.asarray(standard(key_of(seed, "patient", "covariate", name), at))
+        out[name] = np.where(np.isnan(value), lacking, value)
+    return out
+
+
+@partial(jax.jit, static_argnums=2)
+def _chosen(key: jax.Array, index: jax.Array, count: int) -> jax.Array:
+    """Choose one of `count` for each number."""
+    return jax.vmap(lambda key: jax.random.randint(key, (), 0, count))(keys_of(key, index))
+
+
+def _root(of: Coordinates, learnt: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Rows of the Cholesky factor of every draw of the correlations, by name."""
+    if not of.pairs:
+        return {}
+    names = [q.name for q in of.effects]
+    matrix = np.tile(np.eye(len(names)), (len(next(iter(learnt.values()))), 1, 1))
+    for i, j in of.pairs:
+        value = learnt[correlation_name(of.effects[j], of.effects[i])]
+        matrix[:, i, j] = matrix[:, j, i] = value
+    root = np.linalg.cholesky(matrix)
+    return {
+        name: {other: root[:, i, j] for j, other in enumerate(names[: i + 1])}
+        for i, name in enumerate(names)
+    }
 
 
 @jax.jit
