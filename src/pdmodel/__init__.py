@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pdmodel.diagnose import diagnose
     from pdmodel.dosing import Regimen, Schedule, parse_schedule, parse_schedules
     from pdmodel.errors import PdmodelError
+    from pdmodel.estimates import estimate
     from pdmodel.events import regimen_from_events
     from pdmodel.fit import Fit, fit
     from pdmodel.library import drug, mechanism
@@ -43,6 +44,7 @@ __all__ = [
     "classify",
     "diagnose",
     "drug",
+    "estimate",
     "fit",
     "load",
     "mechanism",
@@ -68,6 +70,7 @@ _HOME = {
     "dosing": ("Regimen", "Schedule", "parse_schedule", "parse_schedules"),
     "events": ("regimen_from_events",),
     "errors": ("PdmodelError",),
+    "estimates": ("estimate",),
     "fit": ("Fit", "fit"),
     "library": ("drug", "mechanism"),
     "model": ("Model",),

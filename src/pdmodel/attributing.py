@@ -1,4 +1,4 @@
-"""The command line's part for attribution: why patients resist."""
+"""The command line's part for single patients: why they resist, and their likeliest parameters."""
 
 from typing import Annotated
 
@@ -33,3 +33,20 @@ def attribute(
     for name, count in said.value_counts().items():
         typer.echo(f"{count:5d} {name}")
     typer.echo(f"Written to {output}.")
+
+
+def estimate(
+    run: shell.Run, output: shell.Table, seed: shell.Seed = 1,
+    hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
+) -> None:  # fmt: skip
+    """Write each patient's most probable parameters (empirical Bayes estimates) and shrinkage."""
+    shell.free(output, (".csv",), overwrite=overwrite)
+    fitted = startup.fitted(run)
+    from pdmodel.estimates import estimate as estimated
+    from pdmodel.estimates import told
+    from pdmodel.tables import write_table
+
+    with busy("Searching"):
+        table = estimated(fitted, seed=seed)
+    write_table(table, output, hide_ids=hide_ids)
+    typer.echo("\n".join([*told(table), f"Written to {output}."]))

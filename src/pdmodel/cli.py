@@ -214,6 +214,7 @@ for command in trials.COMMANDS:
 
 app.command()(comparing.compare)
 app.command()(attributing.attribute)
+app.command()(attributing.estimate)
 app.command()(showing.plot)
 app.command()(showing.report)
 app.command()(exploring.app)
