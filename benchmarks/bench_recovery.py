@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from causes import named
 from patients import POPULATION, REGIMEN, SHARED, UNTIL, Made, made
 from surroundings import heading, part
 
 import pdmodel as pdm
-from pdmodel import attribution
 from pdmodel.followup import visit_days
 from pdmodel.likelihood import evidence, log_likelihood
 from pdmodel.resistance import PROBABILITIES, UNDECIDED
-from pdmodel.response import CLASSES, RULES, resistance_class, rule_named
+from pdmodel.response import CLASSES, RULES, resistance_class
 from pdmodel.trajectory import trajectories
 
 jax.config.update("jax_enable_x64", True)
@@ -183,35 +183,13 @@ def show_classes(fit: pdm.Fit, simulated: Made, horizon: float | None) -> None:
 
 def show_attribution(fit: pdm.Fit, simulated: Made) -> None:
     """Compare causes that are named with what would undo the resistance of the true courses."""
-    table = attribution.attribute(fit, rule=RULE, horizon=UNTIL)
-    rule, everybody = rule_named(RULE), range(len(fit.cohort))
-    values = fit.values(200)
-    before = attribution._judged(fit, everybody, values, attribution.Change(""), rule, UNTIL)
-    changes = attribution._changes(fit, values, before)
-    true = {name: simulated.values[name][None] for name in values}
-    nothing, *after = (
-        attribution._judged(fit, everybody, true, change, rule, UNTIL)[:, 0]
-        for change in (attribution.Change(""), *changes)
-    )
-    resists = np.isin(nothing, attribution.RESISTANT)
-    undone = {
-        c.cause: resists & ~np.isin(one, attribution.RESISTANT)
-        for c, one in zip(changes, after, strict=True)
-    }
-    undone[attribution.NONE] = resists & ~np.any(list(undone.values()), axis=0)
-    said = table["attribution"].to_numpy()
-    print(f"truly resistant: {resists.sum()} of {len(resists)}; of these a change undoes it in")
-    print("  " + ", ".join(f"{name} {mask.sum()}" for name, mask in undone.items()))
-    mine = np.array([undone.get(word, np.zeros(len(said), bool))[k] for k, word in enumerate(said)])
-    named = np.isin(said, list(undone))
-    open_ = np.isin(said, (attribution.INSEPARABLE, UNDECIDED))
+    found = named(fit, simulated.values, RULE, UNTIL)
+    print(f"truly resistant: {found.resistant} of {found.patients}; of these a change undoes it in")
+    print("  " + ", ".join(f"{name} {count}" for name, count in found.undone.items()))
     print(
-        f"of the truly resistant: a cause named and right {np.sum(resists & named & mine)}, named "
-        f"and wrong {np.sum(resists & named & ~mine)}, undecided "
-        f"{np.sum(resists & (said == UNDECIDED))}, inseparable "
-        f"{np.sum(resists & (said == attribution.INSEPARABLE))}, taken for not resistant "
-        f"{np.sum(resists & (said == ''))}; of the others a cause is named in "
-        f"{np.sum(~resists & named)}, left open in {np.sum(~resists & open_)}"
+        f"of the truly resistant: a cause named and right {found.right}, named and wrong "
+        f"{found.wrong}, undecided {found.undecided}, inseparable {found.inseparable}, taken for "
+        f"not resistant {found.missed}; of the others a cause is named in {found.others}"
     )
 
 
