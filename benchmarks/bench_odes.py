@@ -5,6 +5,9 @@ priors of Carpenter's case study (mc-stan.org/users/documentation/case-studies).
 with first-order absorption and Michaelis-Menten elimination: drawn by the design of the problem in
 Stan's statistical benchmarks (k_a 0.75, K_m 0.25, V_m 1, sigma 0.1, dose 30, volume 2).
 
+There K_m can grow without end if V_m does too, and the posterior then falls like K_m^-3, so that
+it has no sd: logs are what can be compared.
+
 Ours: the integrator of this package with its sensitivities, and NUTS in chunks as in fits. The
 other: densities by SciPy's DOP853 at rtol 1e-9, written apart, at draws of a wider Student t.
 """
@@ -21,6 +24,7 @@ import pandas as pd
 from arviz_stats.base.array import array_stats
 from scipy import stats
 from scipy.integrate import solve_ivp
+from scipy.special import logsumexp
 from surroundings import heading, part
 
 from pdmodel import Model, residual
@@ -44,8 +48,10 @@ PUBLISHED = {"alpha": 0.55, "beta": 0.028, "gamma": 0.80, "delta": 0.024}
 HOURS = 0.5 * np.arange(1, 21)
 DOSE, VOLUME = 30.0, 2.0
 TRUE = {"k_a": 0.75, "K_m": 0.25, "V_m": 1.0}
-DEGREES, WIDER = 7.0, 1.2
-"""Of the Student t that is proposed, and how much wider it is than our draws."""
+DEGREES, WIDER = 5.0, 1.5
+"""Of the Student t that is proposed first, and how much wider it is than our draws."""
+CENTRES, NARROWER, WHOLE = 300, 0.5, 0.2
+"""Of the clouds that are proposed then, how much narrower these are, and the share of the first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,46 @@ class Problem:
     start: np.ndarray
     ours: Callable[[jax.Array], jax.Array]
     other: Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Student t around some centres alike, and around those of another cloud now and then."""
+
+    centres: np.ndarray
+    covariance: np.ndarray
+    wider: "Cloud | None" = None
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw positions, (count, parameters)."""
+        normal = rng.standard_normal((count, len(self.covariance)))
+        scale = np.sqrt(DEGREES / rng.chisquare(DEGREES, count))[:, None]
+        centre = self.centres[rng.integers(len(self.centres), size=count)]
+        out = centre + normal @ np.linalg.cholesky(self.covariance).T * scale
+        if self.wider is None:
+            return out
+        far = rng.random(count) < WHOLE
+        return np.where(far[:, None], self.wider.draw(count, rng), out)
+
+    def log_density(self, at: np.ndarray) -> np.ndarray:
+        """Log density at positions, (count,)."""
+        size = len(self.covariance)
+        cloud = stats.multivariate_t(np.zeros(size), self.covariance, DEGREES)
+        each = np.stack([cloud.logpdf(at - centre) for centre in self.centres])
+        near = logsumexp(each, axis=0) - np.log(len(self.centres))
+        if self.wider is None:
+            return near
+        return np.logaddexp(np.log1p(-WHOLE) + near, np.log(WHOLE) + self.wider.log_density(at))
+
+    def weighed(
+        self, problem: Problem, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Draw positions and give them, their shares of the posterior by SciPy, and Pareto k."""
+        at = self.draw(count, rng)
+        weight = np.array([problem.other(one) for one in at]) - self.log_density(at)
+        smooth, pareto_k = smoothed(weight)
+        share = np.exp(smooth - smooth.max())
+        return at, share / share.sum(), pareto_k
 
 
 def _one(name: str) -> Parameter:
@@ -173,7 +219,7 @@ def _by_scipy(k: float, half: float, most: float) -> np.ndarray | None:
 
 def check(problem: Problem, draws: int, proposals: int, seed: int) -> None:
     """Sample both ways, and print means and sds beside each other."""
-    settings = Settings(warmup=1000, draws=draws, chains=4, target_accept=0.9)
+    settings = Settings(warmup=1000, draws=draws, chains=4, target_accept=0.95)
     rng = np.random.default_rng(seed)
     starts = [{"y": jnp.asarray(problem.start + 0.1 * rng.standard_normal(len(problem.names)))}
               for _ in range(4)]  # fmt: skip
@@ -202,33 +248,40 @@ def check(problem: Problem, draws: int, proposals: int, seed: int) -> None:
         f"{least:.0f} or more, {int(drawn.statistics['diverging'].sum())} divergences; between "
         f"two places both log densities change alike to {apart:.1e}"
     )
-    cloud = stats.multivariate_t(y.mean(0), WIDER**2 * np.cov(y.T), DEGREES, seed=seed)
-    at = cloud.rvs(proposals)
-    weight = np.array([problem.other(one) for one in at]) - cloud.logpdf(at)
-    smooth, pareto_k = smoothed(weight)
-    share = np.exp(smooth - smooth.max())
-    share /= share.sum()
-    other = np.exp(at)
+    first = Cloud(y.mean(0)[None], WIDER**2 * np.cov(y.T))
+    at, share, _ = first.weighed(problem, proposals // 4, rng)
+    # a second round around what the first found, which need not look like one cloud
+    spread = np.cov(at.T, aweights=share)
+    centres = at[rng.choice(len(at), CENTRES, p=share)]
+    at, share, pareto_k = Cloud(centres, NARROWER**2 * spread, first).weighed(
+        problem, proposals, rng
+    )
     print(
         f"SciPy: {proposals} weighed positions, worth {1.0 / np.sum(share**2):.0f}, "
         f"Pareto k {pareto_k:.2f}"
     )
-    mean = share @ other
-    sd = np.sqrt(share @ (other - mean) ** 2)
-    mine = chains.reshape(-1, len(problem.names))
-    table = pd.DataFrame({
-        "parameter": problem.names, "mean": mine.mean(0), "mean, SciPy": mean,
-        "sd": mine.std(0), "sd, SciPy": sd, "apart, sds": (mine.mean(0) - mean) / sd,
-        "sd, ratio": mine.std(0) / sd,
-        "published mean": [PUBLISHED.get(name, np.nan) for name in problem.names],
-    })  # fmt: skip
+    both = {"": (np.exp(y), np.exp(at)), "log ": (y, at)}
+    columns: dict[str, object] = {"parameter": problem.names}
+    for scale, (mine, other) in both.items():
+        mean = share @ other
+        sd = np.sqrt(share @ (other - mean) ** 2)
+        columns |= {
+            f"{scale}mean": mine.mean(0), f"{scale}by SciPy": mean, f"{scale}sd": sd,
+            f"{scale}apart, sds": (mine.mean(0) - mean) / sd,
+            f"{scale}ratio of sds": mine.std(0) / sd,
+        }  # fmt: skip
+    columns["published mean"] = [PUBLISHED.get(name, np.nan) for name in problem.names]
+    table = pd.DataFrame(columns)
     print(table.to_string(index=False, float_format="{:.4f}".format, na_rep=""))
-    print(f"largest distance of means {table['apart, sds'].abs().max():.3f} sds (goal: 0.1)")
+    print(
+        f"largest distance of means {table['apart, sds'].abs().max():.3f} sds, of means of logs "
+        f"{table['log apart, sds'].abs().max():.3f} (goal: 0.1)"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--draws", type=int, default=2000, help="of each of four chains")
+    parser.add_argument("--draws", type=int, default=1000, help="of each of four chains")
     parser.add_argument("--proposals", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -236,7 +289,7 @@ def main() -> None:
     part("Lynx and hare")
     check(lynx_and_hare(), asked.draws, asked.proposals, asked.seed)
     part("One compartment, Michaelis-Menten elimination")
-    check(michaelis_menten(asked.seed), 4 * asked.draws, 4 * asked.proposals, asked.seed)
+    check(michaelis_menten(asked.seed), 8 * asked.draws, 2 * asked.proposals, asked.seed)
 
 
 if __name__ == "__main__":
