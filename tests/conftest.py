@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before anything imports matplotlib
-# A fifth of the time to compile, and code as fast.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# A quarter less time for the whole suite than level 1, which takes a fifth of what 3 takes.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import jax

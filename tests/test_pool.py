@@ -21,7 +21,7 @@ NORMAL = stats.multivariate_normal(MEAN, COVARIANCE)
 
 def weighed(x: np.ndarray, log_posterior: np.ndarray) -> Weighed:
     nothing = np.zeros((len(x), 1))
-    return Weighed(x, log_posterior, nothing, nothing, nothing[..., None])
+    return Weighed(x, log_posterior, nothing, nothing, nothing[..., None], np.zeros(len(x), int))
 
 
 # ------------------------------------------------------------------------------- proposals
@@ -80,7 +80,7 @@ def bent(x):
 @pytest.fixture(scope="module")
 def learnt(broadcasting):
     around = Proposal(np.array([0.0, 0.0, 1.0]), np.diag([1.0, 0.57, 4.0]))
-    x = around.draw(np.random.default_rng(3), 400)
+    x = around.draw(np.random.default_rng(3), 600)
     return emulator(x, bent(x), around)
 
 

@@ -109,6 +109,14 @@ def test_a_terminal_shows_what_is_being_done_and_a_file_does_not(monkeypatch, ca
     assert "Drawing ..." in terminal.getvalue()
 
 
+def test_courses_that_were_not_solved_are_counted():
+    lines = []
+    with told(lines.append) as report:
+        report(Progress("weighing populations", 1, 10, 0))
+        report(Progress("weighing populations", 5, 10, 0, 12))
+    assert lines[-1].endswith("left, 12 courses not solved")
+
+
 def test_a_terminal_has_a_bar_with_stage_share_and_divergences(monkeypatch):
     terminal = a_terminal(monkeypatch)
     with shown() as report:

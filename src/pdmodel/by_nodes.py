@@ -154,6 +154,7 @@ def by_nodes(
         "nodes_effective_low": np.quantile(mine.effective, 0.01, axis=(0, 1)),
         "log_marginal": mine.marginal,
         "outside_grid": np.array(0.0),
+        "nodes_not_solved": np.array(mine.failed.mean()),
     }
     report(Progress("checking", 0, 1, 0))
     flat = mine.x.reshape(-1, len(of))
@@ -230,15 +231,16 @@ def alternated(one: Weighed, other: Weighed, chains: int) -> Weighed:
 
 
 class Ticks:
-    """Counts positions that are weighed, and reports them."""
+    """Counts positions that are weighed and courses that were not solved, and reports them."""
 
     def __init__(self, report: Report, total: int) -> None:
-        self.report, self.total, self.done = report, total, 0
+        self.report, self.total, self.done, self.failed = report, total, 0, 0
 
-    def tick(self, count: int) -> None:
+    def tick(self, count: int, failed: int) -> None:
         """Count some more."""
         self.done += count
-        self.report(Progress("weighing populations", self.done, self.total, 0))
+        self.failed += failed
+        self.report(Progress("weighing populations", self.done, self.total, 0, self.failed))
 
 
 def _values(

@@ -56,12 +56,14 @@ class Settings:
 
 
 class Progress(NamedTuple):
-    """How far a run is, over all chains."""
+    """How far a run is, over all chains, and what went wrong so far."""
 
     stage: str
     done: int
     total: int
     divergences: int
+    failed: int = 0
+    """Courses that were not solved, where they are counted."""
 
 
 def cores() -> int:

@@ -75,7 +75,7 @@ def told(say: Callable[[str], None]) -> Iterator[Report]:
                 left = passed * (progress.total - progress.done) / max(new, 1)
                 say(
                     f"    {percent} %, {passed:.0f} s so far, about {left:.0f} s left"
-                    f"{_rate(progress, new, passed)}{_diverged(progress)}"
+                    f"{_rate(progress, new, passed)}{_wrong(progress)}"
                 )
 
     yield report
@@ -83,7 +83,7 @@ def told(say: Callable[[str], None]) -> Iterator[Report]:
 
 @contextmanager
 def _bar() -> Iterator[Report]:
-    """Show a bar: stage, how far, time passed, time left, divergences."""
+    """Show a bar: stage, how far, time passed, time left, divergences, failures."""
     from rich import progress as rich
     from rich.console import Console
 
@@ -117,7 +117,7 @@ def _bar() -> Iterator[Report]:
                 description=progress.stage,
                 total=progress.total if counted else None,
                 completed=progress.done,
-                about=(_rate(progress, int(new), passed) + _diverged(progress)).lstrip(", "),
+                about=(_rate(progress, int(new), passed) + _wrong(progress)).lstrip(", "),
             )
 
         yield report
@@ -135,11 +135,13 @@ def _rate(progress: "Progress", new: int, passed: float) -> str:
     return f", {new / passed:.3g} iterations/s"
 
 
-def _diverged(progress: "Progress") -> str:
-    """Say how many draws diverged, after a comma, of a stage that draws."""
+def _wrong(progress: "Progress") -> str:
+    """Say how many draws diverged, of a stage that draws, and courses failed; after a comma."""
+    failed = f", {progress.failed} courses not solved" if progress.failed else ""
     if progress.stage not in STEPPED:
-        return ""
-    return f", {progress.divergences} divergence{'' if progress.divergences == 1 else 's'}"
+        return failed
+    count = progress.divergences
+    return f", {count} divergence{'' if count == 1 else 's'}{failed}"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from scipy.stats import multivariate_t
 from pdmodel.checkpoint import Checkpoints
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import side_by_side
+from pdmodel.population import FAILED
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.integrand import Courses, hold, log_marginals, weighed
@@ -78,6 +79,8 @@ class Weighed(NamedTuple):
         Log marginal likelihood, and effective number of nodes.
     effects : ndarray, shape (count, patients, effects)
         Of every patient one node, chosen by weight.
+    failed : ndarray of int, shape (count,)
+        Courses of all patients' nodes that were not solved there.
     """
 
     x: np.ndarray
@@ -85,25 +88,26 @@ class Weighed(NamedTuple):
     marginal: np.ndarray
     effective: np.ndarray
     effects: np.ndarray
+    failed: np.ndarray
 
 
 def weigh(
     of: Coordinates, it: Series, nodes: Nodes, courses: Courses | None, x: np.ndarray, key: Array,
-    *, name: str, checkpoints: Checkpoints, tick: Callable[[int], None],
+    *, name: str, checkpoints: Checkpoints, tick: Callable[[int, int], None],
 ) -> Weighed:  # fmt: skip
     """Weigh the nodes at positions, in chunks that are kept.
 
     Parameters
     ----------
     tick : callable
-        Told how many positions were done in a chunk.
+        Told how many positions were done in a chunk, and how many courses were not solved.
     """
     keys, pieces = jax.random.split(key, len(x)), []
     for first in range(0, len(x), CHUNK):
         rows = range(first, min(first + CHUNK, len(x)))
         chunk = partial(_chunk, of, it, nodes, courses, x, keys, rows)
         pieces.append(checkpoints.kept(f"{name} {first}", chunk))
-        tick(len(rows))
+        tick(len(rows), int(np.sum(pieces[-1].failed)))
     return together(pieces)
 
 
@@ -135,9 +139,10 @@ def at_one(
 
 @jax.jit
 def _told(log_weight: Array, effects: Array, key: Array) -> tuple[Array, ...]:
-    """Log marginal likelihoods, effective numbers of nodes, and a node of each patient."""
+    """Log marginal likelihoods, effective numbers of nodes, a node of each patient, failures."""
     effective = 1.0 / jnp.sum(jax.nn.softmax(log_weight, axis=0) ** 2, axis=0)
-    return log_marginals(log_weight), effective, chosen(key, log_weight, effects)
+    node = chosen(key, log_weight, effects)
+    return log_marginals(log_weight), effective, node, jnp.sum(log_weight < 0.5 * FAILED)
 
 
 def chosen(key: Array, log_weight: Array, effects: Array) -> Array:
