@@ -117,30 +117,38 @@ def test_new_patients_are_forecast_from_what_was_known_too(told, fit_by_hand):
 
 def test_by_folds_nobody_is_forecast_under_a_population_that_knows_them(monkeypatch, fit_by_hand):
     people = tuple(a_patient(f"p{k}", [50, 45 + k, 40, 60, 60]) for k in range(9))
-    fit, learns, given = fit_by_hand(Cohort(people), draws=4), [], {}
+    fit, learns, given, models = fit_by_hand(Cohort(people), draws=4), [], [], []
 
     def learnt(laid, shown, *, seed, method, report):
         learns.append(shown)
+        models.append(f"{laid.of.model.mechanism.name}:{laid.of.model.residual.name}")
         return Learnt(np.full((8, len(laid.of)), float(len(learns))), 0.1 * len(learns), 8.0, 0.2)
 
     def values_given(laid, seen, populations, *, draws, seed):
-        given.update(seen=seen, whose=populations[0, :, 0])
-        return {q.name: np.ones((4, len(people))) for q in fit.model.free}
+        given.append((seen.tolist(), populations[0, :, 0]))
+        return {q.name: np.ones((4, len(people))) for q in laid.of.model.free}
 
     monkeypatch.setattr("pdmodel.landmark.folded.learnt", learnt)
     monkeypatch.setattr("pdmodel.landmark.folded.values_given", values_given)
     monkeypatch.setattr("pdmodel.landmark.ahead.latent", courses)
     table = forecasts_by_folds(fit, DAY, folds=3, seed=1)
-    assert np.array(learns).sum(axis=0).tolist() == [2] * 9
-    assert given["seen"].tolist() == [2] * 9
-    for k, shown in enumerate(learns):
+    mine, walks = learns[:3], learns[3:]  # of the model, and of the random walk with slope
+    assert models == 3 * [f"exhaustion:{fit.model.residual.name}"] + 3 * ["flat:last_value"]
+    np.testing.assert_array_equal(mine, walks)
+    assert np.array(mine).sum(axis=0).tolist() == [2] * 9
+    assert [seen for seen, _ in given] == [[2] * 9] * 2
+    for k, shown in enumerate(mine):
         assert (table["fold"][~shown] == k + 1).all()
-        assert (given["whose"][~shown] == k + 1.0).all()
-    assert table.drop(columns="fold").columns.tolist() == list(COLUMNS)
-    assert table["p_next"].tolist() == [0.25] * 9
+        for first, (_, whose) in zip((1.0, 4.0), given, strict=True):
+            assert (whose[~shown] == k + first).all()
+    forecast = [name for name in COLUMNS if name.startswith("p_")]
+    expected = [*COLUMNS, "fold", *(f"random_walk_{name}" for name in forecast)]
+    assert table.columns.tolist() == expected
+    assert table["p_next"].tolist() == table["random_walk_p_next"].tolist() == [0.25] * 9
     found = figures(table, happened(fit.cohort, DAY), seed=1)
     one = found[(found["outcome"] == "6_months") & (found["group"] == "all")]
-    arm = one.set_index("forecast").loc["arm"]
+    arm, walk, model = (one.set_index("forecast").loc[x] for x in ("arm", "random walk", "model"))
+    assert walk["brier"] == model["brier"]  # of the same draws here
     fold = table["fold"].to_numpy()
     others = np.array([np.sum(fold != k) for k in fold])  # all of them progressed
     assert arm["brier"] == pytest.approx(np.mean((1.0 - (others + 0.5) / (others + 1.0)) ** 2))

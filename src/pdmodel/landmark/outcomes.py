@@ -28,6 +28,8 @@ COLUMNS = (
     *(f"p_{label}" for label in CLASSES), *OBSERVED,
 )  # fmt: skip
 """Of the table of forecasts."""
+RIVAL = "random_walk_"
+"""Before the names of a rival's forecasts in the same table."""
 
 
 class Judged(NamedTuple):

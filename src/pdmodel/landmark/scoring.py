@@ -8,10 +8,10 @@ import pandas as pd
 
 from pdmodel import calibration
 from pdmodel.integration import COARSE, HEAVY
-from pdmodel.landmark.outcomes import NO, UNKNOWN, WITHIN_DAYS, YES
+from pdmodel.landmark.outcomes import NO, RIVAL, UNKNOWN, WITHIN_DAYS, YES
 from pdmodel.response import CLASSES
 
-MODEL, LAST = "model", "last value"
+MODEL, LAST, WALK = "model", "last value", "random walk"
 ALIKE = {"arm": "arm", "first change": "first_change"}
 """Frequencies by the column in which patients are alike."""
 GROUPS = ("all", "not progressed")
@@ -35,14 +35,17 @@ class Outcome(NamedTuple):
     known: np.ndarray
     carried: np.ndarray
     """Whether it happens if the last value stays."""
+    walk: np.ndarray
+    """Its forecast by a random walk with slope; nan where none was made."""
 
 
 def figures(table: pd.DataFrame, reference: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Score the forecasts of a landmark, and those of three simple ones on the same patients.
+    """Score the forecasts of a landmark, and those of simple ones on the same patients.
 
     ``arm``: the frequency of the outcome in the patient's arm; ``first change``: that among
     patients who had grown, had not, or had no scan yet at the first scan after the baseline;
-    ``last value``: what happens if the size stays as it is, yes or no. Frequencies are of
+    ``last value``: what happens if the size stays as it is, yes or no; ``random walk``, of a table
+    with folds: that with a slope, learnt in the same folds. Frequencies are of
     `reference`, with half a patient added to the yes and to the no, and of all its patients where
     it has none alike. Where the reference is the table itself they know its outcomes, but not if
     the table has folds: then they are of the patients of the other folds.
@@ -80,6 +83,8 @@ def figures(table: pd.DataFrame, reference: pd.DataFrame, *, seed: int) -> pd.Da
             for name, column in ALIKE.items():
                 every[name] = _of_others(table, reference, column, seen, learnt.yes)
             every[LAST] = outcome.carried.astype(float)
+            if np.isfinite(outcome.walk).all():
+                every[WALK] = outcome.walk
             solved = np.isfinite(outcome.p)
             chosen = mine & outcome.known & solved
             head = {"outcome": outcome.name, "group": group, "patients": int(chosen.sum()),
@@ -124,12 +129,12 @@ def _outcomes(table: pd.DataFrame) -> Iterator[Outcome]:
     progressed = table["progressed"].to_numpy(str) == YES
     for name in PROGRESSION:
         seen = table[f"observed_{name}"].to_numpy(str)
-        p = table.get(f"p_{name}", nothing)
-        yield Outcome(name, np.asarray(p, float), seen == YES, seen != UNKNOWN, progressed)
+        p, walk = (np.asarray(table.get(f"{of}p_{name}", nothing), float) for of in ("", RIVAL))
+        yield Outcome(name, p, seen == YES, seen != UNKNOWN, progressed, walk)
     seen, held = (table[name].to_numpy(str) for name in ("observed_class", "held_class"))
     for label in map(str, CLASSES):
-        p = np.asarray(table.get(f"p_{label}", nothing), float)
-        yield Outcome(label, p, seen == label, seen != UNKNOWN, held == label)
+        p, walk = (np.asarray(table.get(f"{of}p_{label}", nothing), float) for of in ("", RIVAL))
+        yield Outcome(label, p, seen == label, seen != UNKNOWN, held == label, walk)
 
 
 def _in(table: pd.DataFrame, group: str) -> np.ndarray:
