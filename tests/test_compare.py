@@ -12,6 +12,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 import pdmodel as pdm
+import straight_lines
 from pdmodel import Cohort, Patient, cli
 from pdmodel.compare import (
     DESIGNS,
@@ -28,6 +29,7 @@ from pdmodel.compare import (
     summary,
 )
 from pdmodel.compare.folds import fold_of, folds_of
+from pdmodel.compare.integrated import log_marginal
 from pdmodel.compare.kept import place_of, read, taken
 from pdmodel.compare.learning import (
     Learnt,
@@ -498,9 +500,30 @@ def test_runs_side_by_side(fit_by_hand):
     assert table["difference"].to_numpy() == pytest.approx([0.0, 2.0])
     assert table["difference_se"].to_numpy() == pytest.approx([0.0, 0.0], abs=1e-9)
     assert len(each) == 8
-    bare = {"a": fits["a"], "c": fit_by_hand(cohort)}
+    alone = fit_by_hand(cohort)
+    options = alone.manifest["options"] | {"pooling": "none"}
+    bare = {"a": fits["a"], "c": replace(alone, manifest={"options": options})}
     with pytest.raises(RunError, match=r"c has no likelihood with patients integrated out"):
         side_by_side(bare)
+
+
+def test_patients_are_integrated_out_of_a_fit_that_did_not_keep_it(broadcasting):
+    fit = straight_lines.the_fit(straight_lines.the_cohort(), moved=False)
+    typical = np.linspace(-0.001, 0.003, 6).reshape(2, 3)
+    drawn = fit.posterior.assign(net_growth_typical=(("chain", "draw"), typical))
+    options = fit.manifest["options"] | {"seed": 1}
+    tree = xr.DataTree.from_dict({"posterior": drawn})
+    fit = replace(fit, tree=tree, manifest={"options": options})
+    exact = np.array([
+        [straight_lines.log_marginal(one, [np.log(straight_lines.LARGE), x]) for one in fit.cohort]
+        for x in typical.ravel()
+    ])  # fmt: skip
+    found = log_marginal(fit)
+    assert found.shape == (2, 3, len(fit.cohort))
+    np.testing.assert_allclose(found.reshape(exact.shape), exact, atol=0.1)
+    bare = replace(fit, manifest={"options": options | {"pooling": "none"}})
+    with pytest.raises(RunError, match="has no population under which"):
+        log_marginal(bare)
 
 
 def test_runs_on_different_data_are_refused_naming_what_differs(fit_by_hand):

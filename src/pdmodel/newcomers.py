@@ -137,7 +137,7 @@ def given_scans(
 
 def nodes_given(of: Coordinates, it: Series, population: Population, seed: int) -> Rule:
     """Lay nodes of every patient under a population that is known, and what they say."""
-    known = _known(of, it, population, seed)
+    known = known_under(of, it, population, seed)
     return laid(of, it, known, population, key_of(seed, "newcomers"), LAID, KEPT)
 
 
@@ -181,7 +181,8 @@ def populations(
     return names, jax.vmap(partial(of.population_of, traits=own))(wanted)
 
 
-def _known(of: Coordinates, it: Series, population: Population, seed: int) -> Known:
+def known_under(of: Coordinates, it: Series, population: Population, seed: int) -> Known:
+    """Explore all patients under a population that is known."""
     known = nothing_known(of, it, population)
     for turn in range(ROUNDS if of.effects else 0):
         key = key_of(seed, "newcomers", "look", turn)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from pdmodel.compare.integrated import log_marginal
 from pdmodel.compare.loo import LeftOut, efficiencies, leave_one_out
 from pdmodel.compare.refits import fitted_again
 from pdmodel.data import Cohort
@@ -16,21 +17,34 @@ GROUP, SCANS = "log_marginal", "scans"
 """Where a fit keeps the marginal likelihood of each patient's scans, (chain, draw, patient)."""
 
 
-def left_out(fit: Fit, name: str = "the fit") -> LeftOut:
+def left_out(fit: Fit, name: str = "the fit", *, anew: bool = False) -> LeftOut:
     """Forecast each patient of a fit from all others, by its integrated likelihood.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        For messages.
+    anew : bool
+        Whether to integrate patients out where the fit kept no such likelihood
+        (`pdmodel.compare.integrated`); some minutes for a large cohort.
 
     Raises
     ------
     RunError
-        If the fit keeps no integrated likelihood.
+        If the fit keeps no integrated likelihood, or has no population.
     """
-    if GROUP not in fit.tree or SCANS not in fit.tree[GROUP]:
+    if GROUP in fit.tree and SCANS in fit.tree[GROUP]:
+        found = fit.tree[GROUP][SCANS].transpose("chain", "draw", "patient").to_numpy()
+    elif anew and fit.pooling == "partial":
+        found = log_marginal(fit)
+    else:
         raise RunError(
             f"{name} has no likelihood with patients integrated out (group {GROUP!r}): that is "
             "kept by fits over nodes, of --method quick for any model, and of --method nuts for a "
-            "walk, correlations or covariates. Fit it again so."
+            "walk, correlations or covariates; pdmodel compare makes it for other fits of a "
+            "population. Fit it again so."
         )
-    found = fit.tree[GROUP][SCANS].transpose("chain", "draw", "patient").to_numpy()
     return leave_one_out(found.reshape(-1, found.shape[2]), efficiencies(found))
 
 
@@ -91,7 +105,7 @@ def side_by_side(
             raise RunError(
                 f"{first} and {name} are of different data: {said}. Compare fits of one table."
             )
-    found = {name: left_out(fit, name) for name, fit in fits.items()}
+    found = {name: left_out(fit, name, anew=True) for name, fit in fits.items()}
     if refit:
         found = {
             name: fitted_again(fits[name], it, report=report) if it.refit.any() else it
