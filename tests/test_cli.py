@@ -144,6 +144,7 @@ COMMANDS = {
     "report": ("RUN", "-o, --output", "--question", "--context", "--overwrite"),
     "compare": ("SIZES | RUN RUN", "--model", "--design", "last3", "--fold", "--seed",
                 "--overwrite", "-o, --output"),
+    "estimate": ("RUN", "--seed", "--hide-ids", "Pareto k"),
     "app": ("RUN", "--port", "--open", "--hide-ids", "this computer alone"),
     "data": ("fetch", "path"),
     "data fetch": ("NAME", "laleh2022"),

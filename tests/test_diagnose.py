@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from made_draws import MODEL, SHRUNK, a_fit
-from pdmodel.diagnose import diagnose
+from pdmodel.diagnose import INDEPENDENT, diagnose
 
 
 @pytest.mark.parametrize("pooling", ["partial", "none"])
@@ -15,7 +15,7 @@ def test_independent_normal_draws_are_trusted(pooling):
     found = diagnose(a_fit(pooling=pooling))
     assert found.trusted, found.reasons
     assert found.verdict == "The fit can be trusted: it passed every check."
-    assert (found.patients_suspect, found.notes, found.doubt("S/p0")) == ((), (), "")
+    assert (found.patients_suspect, found.notes, found.doubt("S/p0")) == ((), (INDEPENDENT,), "")
     assert found.sampler[:3] == (4, 1000, 0)
     assert len(found.population) == (0 if pooling == "none" else 2 * len(MODEL.individual) + 2)
     assert len(found.patients) == 3 * len(MODEL.free if pooling == "none" else MODEL.individual)
@@ -110,7 +110,7 @@ def test_long_paths_are_a_note_not_a_reason():
 
     found = diagnose(a_fit(deep))
     assert found.trusted
-    assert found.notes == ("5% of the draws took the longest path allowed",)
+    assert found.notes == ("5% of the draws took the longest path allowed", INDEPENDENT)
 
 
 def spoil_p1(values, _):

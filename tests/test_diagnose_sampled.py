@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from made_draws import MODEL, SHRUNK, a_fit, natural
-from pdmodel.diagnose import diagnose
+from pdmodel.diagnose import INDEPENDENT, diagnose
 from pdmodel.nuts import Settings, sample
 
 CHAINS, HOW = 4, Settings(warmup=300, draws=500, max_depth=8, chunk=100)
@@ -72,7 +72,7 @@ def diagnosed(potential):
 def test_a_healthy_model_is_trusted():
     found = diagnosed(healthy)
     assert found.trusted, found.reasons
-    assert found.notes == ()
+    assert found.notes == (INDEPENDENT,)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,11 @@ def estimate(
     run: shell.Run, output: shell.Table, seed: shell.Seed = 1,
     hide_ids: shell.HideIds = False, overwrite: shell.Overwrite = False,
 ) -> None:  # fmt: skip
-    """Write each patient's most probable parameters (empirical Bayes estimates) and shrinkage."""
+    """Write each patient's most probable parameters.
+
+    Empirical Bayes estimates given the population, with intervals by Laplace's approximation and a
+    Pareto k that judges these; shrinkage is told.
+    """
     shell.free(output, (".csv",), overwrite=overwrite)
     fitted = startup.fitted(run)
     from pdmodel.estimates import estimate as estimated

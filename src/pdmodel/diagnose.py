@@ -41,6 +41,12 @@ class Sampler(NamedTuple):
     failed_solves: int
 
 
+INDEPENDENT = (
+    "errors of scans are independent in this fit; on public series such fits forecast worse than a "
+    "random walk. --residual walk lets patients deviate from their course between scans"
+)
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What is known for and against a fit.
@@ -171,6 +177,8 @@ def diagnose(fit: Fit, *, hide_ids: bool = False) -> Diagnosis:
         general += _unconverged(population, *whole, limits)
         reasons, notes = general, notes + unsettled
         suspect = _distinct(patients, "patient", ~(patients["r_hat"].to_numpy() <= SUSPECT))
+    if not fit.model.residual.carried:
+        notes += (INDEPENDENT,)
     return Diagnosis(reasons, notes, population, patients, suspect, general, sampler)
 
 
