@@ -44,7 +44,11 @@ def simulated(
 def scanned(
     model: pdm.Model, values: dict[str, np.ndarray], seed: int, at: np.ndarray = DAYS
 ) -> pdm.Cohort:
-    """Scan patients whose parameters are known, each (patients,), in whole mm."""
+    """Scan patients whose parameters are known, each (patients,), as the residual has it.
+
+    In whole mm, those up to 5 too small to measure; residuals without memory have no bins, and
+    with them sizes are as drawn, and too small below 5 mm.
+    """
     patients = len(next(iter(values.values())))
     given = [planned(REGIMEN, at[-1]) if model.drugs else {}] * patients
     rows = {name: value[None] for name, value in values.items()}
@@ -61,7 +65,8 @@ def scanned(
         unseen = Scans(jnp.zeros(1), course[:1], nobody)
         expected = jnp.concatenate([course[:1], course])
         drawn = DRAW(model, key_of(seed, "scans", k), expected, unseen, nobody, at, mine)
-        size = np.rint(np.clip(np.asarray(drawn.measured)[-len(at) :], 0.0, 1e6))
+        size = np.clip(np.asarray(drawn.measured)[-len(at) :], 0.0, 1e6)
+        size = np.rint(size) if model.residual.carried else size
         censored = size <= SMALLEST_MM
         size = np.where(censored, SMALLEST_MM, size)
         schedules = REGIMEN if model.drugs else ()
