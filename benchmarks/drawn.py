@@ -71,7 +71,7 @@ def scanned(
         size = np.where(censored, SMALLEST_MM, size)
         schedules = REGIMEN if model.drugs else ()
         people.append(
-            pdm.Patient(f"S{k:03d}", "", "", at, size, censored, given[k], {}, schedules=schedules)
+            pdm.Patient(f"S{k:05d}", "", "", at, size, censored, given[k], {}, schedules=schedules)
         )
     return pdm.Cohort(tuple(people), simulated=True)
 

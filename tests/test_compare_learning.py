@@ -12,7 +12,6 @@ from scipy.special import logsumexp
 
 import pdmodel as pdm
 from pdmodel import Cohort, Patient
-from pdmodel.by_nodes import EFFORTS, Effort
 from pdmodel.compare import DESIGNS, LeftOut, scored
 from pdmodel.compare.folded import visits
 from pdmodel.compare.learning import courses, laid_out, learnt, values_given
@@ -22,6 +21,7 @@ from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError, OptionError, RunError
 from pdmodel.fit import quiet
 from pdmodel.nodes import Nodes
+from pdmodel.quadrature.effort import EFFORTS, Effort
 from pdmodel.quadrature.integrand import weighed
 from pdmodel.quadrature.series import seeing
 
@@ -144,6 +144,7 @@ def log_marginal(of, x, patient):
     return float(logsumexp(height) + np.log(z[1] - z[0]))
 
 
+@pytest.mark.slow
 def test_patients_are_left_out_by_fitting_again(laid, monkeypatch):
     """The fit without the patient is put by hand; its score is that of a grid by SciPy."""
     cohort, asked = some(), []

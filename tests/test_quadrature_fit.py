@@ -22,6 +22,7 @@ from pdmodel.nodes import Nodes
 from pdmodel.nuts import Settings
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
+from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
 from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import laid
@@ -53,7 +54,9 @@ def cohort():
 @pytest.fixture(scope="module")
 def fewer_nodes():
     with pytest.MonkeyPatch.context() as patch:
-        less = {k: one._replace(raw=1024, fresh=512) for k, one in by_nodes.EFFORTS.items()}
+        # few patients have four times as many
+        less = {k: one._replace(raw=256, nodes=one.nodes // 4, fresh=128)
+                for k, one in EFFORTS.items()}  # fmt: skip
         patch.setattr(sys.modules["pdmodel.fit"], "EFFORTS", less)
         yield
 
@@ -132,7 +135,7 @@ def test_draws_find_the_posterior_from_a_wrong_mode(posed, nodes, summit, exact)
         position=summit.position + 1.5 * jnp.asarray(sd), covariance=1.5 * summit.covariance
     )
     before = by_nodes.Prepared(wrong, nodes, summit.known)
-    effort = by_nodes.EFFORTS["quick"]._replace(rounds=3, pooled=128, sharpened=1, added=128)
+    effort = EFFORTS["quick"]._replace(rounds=3, pooled=128, sharpened=1, added=128)
     found, raw = by_nodes._weighed(
         of, it, before, 3, effort, Settings(draws=200), lambda _: None, NOT_KEPT
     )

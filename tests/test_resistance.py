@@ -76,7 +76,7 @@ def test_probabilities_are_shares_of_draws_and_labels_obey_the_certainty(mixed):
     assert strict.loc["most", "label"] == "undecided"
 
 
-@pytest.mark.parametrize("draws", [1, 7, 333, 1000])
+@pytest.mark.parametrize("draws", [1, 333])
 def test_probabilities_sum_to_one(mixed, draws):
     for horizon in (None, 365):
         total = classify(mixed, draws=draws, horizon=horizon)[list(PROBABILITIES)].sum(axis=1)

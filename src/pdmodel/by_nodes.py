@@ -1,6 +1,6 @@
 """The population sampled over nodes, for any mechanism and residual."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from pdmodel.nuts import Draws, Progress, Settings, side_by_side
 from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import tabled
+from pdmodel.quadrature.effort import Effort
 from pdmodel.quadrature.emulator import Emulator, emulator, proposed
 from pdmodel.quadrature.integrand import Courses, log_posterior
 from pdmodel.quadrature.patients import patients
@@ -29,48 +30,6 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 """Draws, values by name (chain, draw, ...), and figures for each patient or of the fit."""
 
 
-class Effort(NamedTuple):
-    """How much is spent.
-
-    Attributes
-    ----------
-    raw, nodes : int
-        Nodes of each patient that are solved, and that are kept.
-    others : int
-        Populations around the mode for which nodes are laid, too.
-    rounds, pooled : int
-        Rounds of positions that are drawn around the mode, and how many in each.
-    sharpened, added : int
-        The same of positions that the emulator proposes, from which it is learnt anew.
-    more : int
-        Rounds of all draws from which it is learnt anew, at most, while they are worth less than
-        `WORTH`.
-    checks, fresh : int
-        Draws at which the likelihood is compared with that over fresh nodes, and how many these
-        are for each patient; fewer where those of all patients would be more than `MOST`.
-    """
-
-    raw: int
-    nodes: int
-    others: int
-    rounds: int
-    pooled: int
-    sharpened: int
-    added: int
-    more: int
-    checks: int
-    fresh: int
-
-    def positions(self) -> int:
-        """Count the positions that are weighed before the draws, at least."""
-        return self.rounds * self.pooled + self.sharpened * self.added
-
-
-EFFORTS: Mapping[str, Effort] = {
-    "nodes": Effort(2048, 128, 8, 2, 256, 4, 256, 2, 8, 2048),
-    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 2, 4, 1024),
-}
-"""By design: what is spent on a fit, and on a first answer."""
 WORTH = 0.5
 """Independent draws that a position proposed by the emulator is worth, at which it will do."""
 TIMES = 4
@@ -91,6 +50,7 @@ def prepared(
     checkpoints: Checkpoints,
 ) -> Prepared:  # fmt: skip
     """Climb to the mode and lay nodes there; FitError if nothing there is finite."""
+    effort = effort.on(it.data.patients)
     report(Progress("climbing", 0, 1, 0))
     summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
     if not np.isfinite(summit.position).all():
@@ -277,6 +237,7 @@ def checked(
         ``error_nats``, fresh less stored log marginal likelihood up to a constant, and
         ``noise_nats``, the standard error that the fresh one has by itself.
     """
+    effort = effort.on(it.data.patients)
     rows = np.linspace(0, len(x) - 1, effort.checks).astype(int)
     fresh_nodes = max(effort.nodes, min(effort.fresh, MOST // it.data.patients))
 

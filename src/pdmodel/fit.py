@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from pdmodel.by_nodes import EFFORTS, by_nodes
+from pdmodel.by_nodes import by_nodes
 from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort
@@ -21,6 +21,7 @@ from pdmodel.marginal import integrable
 from pdmodel.memory import fits
 from pdmodel.model import Model
 from pdmodel.nuts import Progress, Settings
+from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.series import series
 from pdmodel.tree import labelled_tree
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pdmodel.by_nodes import EFFORTS, TIMES
+from pdmodel.by_nodes import TIMES
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER
 from pdmodel.levels import KEPT, LEVELS, RAW
@@ -21,6 +21,7 @@ from pdmodel.nodes import KERNELS
 from pdmodel.nuts import Settings, cores
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import room
+from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.integrand import shared_by_courses
 from pdmodel.quadrature.rule import MOST
 
@@ -61,7 +62,7 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         "the log-likelihood of every scan": 2 * rows * visits,
     }
     if method in ("nodes", "quick"):
-        effort = EFFORTS[method]
+        effort = EFFORTS[method].on(patients)
         pooled = effort.positions() + (effort.more + TIMES) * draws
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
         raw = min(effort.raw, MOST // patients)

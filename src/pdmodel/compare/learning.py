@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdmodel.by_nodes import EFFORTS, checked, settled
+from pdmodel.by_nodes import checked, settled
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.course import Accuracy
 from pdmodel.data import Cohort, Patient
@@ -29,6 +29,7 @@ from pdmodel.model import Model
 from pdmodel.newcomers import given_scans
 from pdmodel.nuts import Progress, Settings
 from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, no_traits
+from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.series import Series, seeing, series
 from pdmodel.residuals import RESIDUALS, residual
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from pdmodel.by_nodes import EFFORTS, settled
+from pdmodel.by_nodes import settled
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.compare.learning import laid_out_for
 from pdmodel.compare.loo import LeftOut
@@ -16,6 +16,7 @@ from pdmodel.newcomers import nodes_given
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Progress, Settings, side_by_side
 from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.integrand import log_marginals, weighed
 from pdmodel.quadrature.series import Series, seeing
 
