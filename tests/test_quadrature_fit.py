@@ -54,9 +54,7 @@ def cohort():
 @pytest.fixture(scope="module")
 def fewer_nodes():
     with pytest.MonkeyPatch.context() as patch:
-        # few patients have four times as many
-        less = {k: one._replace(raw=256, nodes=one.nodes // 4, fresh=128)
-                for k, one in EFFORTS.items()}  # fmt: skip
+        less = {k: one._replace(raw=1024, fresh=512) for k, one in EFFORTS.items()}
         patch.setattr(sys.modules["pdmodel.fit"], "EFFORTS", less)
         yield
 

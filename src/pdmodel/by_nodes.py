@@ -50,7 +50,6 @@ def prepared(
     checkpoints: Checkpoints,
 ) -> Prepared:  # fmt: skip
     """Climb to the mode and lay nodes there; FitError if nothing there is finite."""
-    effort = effort.on(it.data.patients)
     report(Progress("climbing", 0, 1, 0))
     summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
     if not np.isfinite(summit.position).all():
@@ -237,7 +236,6 @@ def checked(
         ``error_nats``, fresh less stored log marginal likelihood up to a constant, and
         ``noise_nats``, the standard error that the fresh one has by itself.
     """
-    effort = effort.on(it.data.patients)
     rows = np.linspace(0, len(x) - 1, effort.checks).astype(int)
     fresh_nodes = max(effort.nodes, min(effort.fresh, MOST // it.data.patients))
 

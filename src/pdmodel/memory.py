@@ -62,7 +62,7 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
         "the log-likelihood of every scan": 2 * rows * visits,
     }
     if method in ("nodes", "quick"):
-        effort = EFFORTS[method].on(patients)
+        effort = EFFORTS[method]
         pooled = effort.positions() + (effort.more + TIMES) * draws
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
         raw = min(effort.raw, MOST // patients)

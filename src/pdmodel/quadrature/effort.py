@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-MANY, MORE = 300, 4
-"""Patients for whom an effort is as it stands, and how many times as many nodes fewer have at
-most."""
-
 
 class Effort(NamedTuple):
     """How much is spent.
@@ -39,17 +35,6 @@ class Effort(NamedTuple):
     more: int
     checks: int
     fresh: int
-
-    def on(self, patients: int) -> "Effort":
-        """Give each of few patients more nodes: then the noise of each weighs more, and costs less.
-
-        Calibration by simulation found posteriors of 20 patients somewhat too narrow with the
-        nodes that do for 300.
-        """
-        times = min(MORE, max(1, MANY // patients))
-        return self._replace(
-            raw=times * self.raw, nodes=times * self.nodes, fresh=times * self.fresh
-        )
 
     def positions(self) -> int:
         """Count the positions that are weighed before the draws, at least."""
