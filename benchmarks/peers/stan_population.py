@@ -26,8 +26,10 @@ def compiled(text):
 async def sampled(name, task):
     """Run four chains side by side; what their writers said, by chain."""
     fits = [f"{name}/fits/{os.getpid()}{k}" for k in range(4)]
-    how = {"data": task["data"], "init": {}, "random_seed": task["seed"], "num_warmup": task["warmup"],
-           "num_samples": task["draws"]}  # fmt: skip
+    how = {
+        "data": task["data"], "init": {}, "random_seed": task["seed"],
+        "num_warmup": task["warmup"], "num_samples": task["draws"],
+    }  # fmt: skip
     method = "stan::services::sample::hmc_nuts_diag_e_adapt"
     await asyncio.gather(*(
         call(method, name, fit, chain=k + 1, **how) for k, fit in enumerate(fits)
