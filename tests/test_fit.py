@@ -179,6 +179,17 @@ def test_a_coarse_store_is_a_reason_against_the_fit(fitted):
     assert notes == ()
 
 
+def test_patients_who_differ_far_more_than_expected_are_a_reason_against_the_fit(fitted):
+    fit = fitted[0]
+    q = next(q for q in fit.model.individual if q.name == "growth")
+    wide = fit.posterior["growth_sd"] * 0.0 + q.iiv * np.exp(1.6 * q.between_spread)
+    tree = fit.tree.copy()
+    tree["posterior"] = xr.DataTree(fit.posterior.assign(growth_sd=wide))
+    (reason,), _ = against_integration(replace(fit, tree=tree))
+    assert reason.startswith("patients differ far more than the prior expects in growth (sd ")
+    assert "nuts-joint" in reason
+
+
 def test_a_fit_without_stored_likelihoods_says_nothing_of_them(fitted):
     fit = fitted[0]
     tree = fit.tree.copy()
