@@ -42,8 +42,8 @@ def left_out(fit: Fit, name: str = "the fit", *, anew: bool = False) -> LeftOut:
         raise RunError(
             f"{name} has no likelihood with patients integrated out (group {GROUP!r}): that is "
             "kept by fits over nodes, of --method quick for any model, and of --method nuts for a "
-            "walk, correlations or covariates; pdmodel compare makes it for other fits of a "
-            "population. Fit it again so."
+            "walk, correlations or covariates. Fit it again so; 'pdmodel compare' alone also takes "
+            "other fits of a population."
         )
     return leave_one_out(found.reshape(-1, found.shape[2]), efficiencies(found))
 

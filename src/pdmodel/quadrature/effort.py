@@ -19,10 +19,11 @@ class Effort(NamedTuple):
         The same of positions that the emulator proposes, from which it is learnt anew.
     more : int
         Rounds of all draws from which it is learnt anew, at most, while they are worth less than
-        enough.
+        `pdmodel.by_nodes.WORTH`.
     checks, fresh : int
         Draws at which the likelihood is compared with that over fresh nodes, and how many these
-        are for each patient; fewer where those of all patients would be more than `MOST`.
+        are for each patient; fewer where those of all patients would be more than
+        `pdmodel.quadrature.rule.MOST`.
     """
 
     raw: int
