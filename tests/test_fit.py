@@ -12,6 +12,7 @@ from pdmodel import levels
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError, OptionError
 from pdmodel.integration import against_integration, integration_error
+from pdmodel.levels import AWAY
 from pdmodel.unfinished import unfinished
 
 MODEL = pdm.Model(
@@ -76,7 +77,7 @@ def test_a_fit_is_labelled(fitted, cohort):
 def test_progress_is_told_to_the_end(fitted):
     _, told = fitted
     stages = list(dict.fromkeys(one.stage for one in told))
-    assert stages[:2] == ["first look", "solving nodes"]
+    assert stages[:2] == ["climbing", "solving nodes"]
     assert stages[-2:] == ["patients", "checking"]
     last = [one for one in told if one.stage == "sampling"][-1]
     assert last.done == last.total == 2 * 50
@@ -179,15 +180,21 @@ def test_a_coarse_store_is_a_reason_against_the_fit(fitted):
     assert notes == ()
 
 
-def test_patients_who_differ_far_more_than_expected_are_a_reason_against_the_fit(fitted):
+def test_nodes_beside_the_posterior_are_a_reason_against_the_fit(fitted):
     fit = fitted[0]
-    q = next(q for q in fit.model.individual if q.name == "growth")
-    wide = fit.posterior["growth_sd"] * 0.0 + q.iiv * np.exp(1.6 * q.between_spread)
-    tree = fit.tree.copy()
-    tree["posterior"] = xr.DataTree(fit.posterior.assign(growth_sd=wide))
-    (reason,), _ = against_integration(replace(fit, tree=tree))
-    assert reason.startswith("patients differ far more than the prior expects in growth (sd ")
+    assert fit.manifest["nodes_away_sds"] <= AWAY
+    beside = replace(fit, manifest=fit.manifest | {"nodes_away_sds": 2.34})
+    (reason,), _ = against_integration(beside)
+    assert reason.startswith("nodes were laid 2.3 posterior sds beside the posterior (must be at ")
     assert "nuts-joint" in reason
+    steep = replace(fit, manifest=fit.manifest | {"too_steep_nats": 1.6})
+    (reason,), _ = against_integration(steep)
+    assert reason.startswith(
+        "the stored likelihood falls off 1.6 nats too fast along what courses "
+    )
+    first = steep.manifest["options"] | {"method": "quick"}
+    (reason,), _ = against_integration(replace(fit, manifest=steep.manifest | {"options": first}))
+    assert reason.endswith("(fit again with method='nuts')")
 
 
 def test_a_fit_without_stored_likelihoods_says_nothing_of_them(fitted):

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from pdmodel import by_nodes
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.errors import DataError, OptionError
 from pdmodel.integration import against_method
+from pdmodel.keys import key_of
 from pdmodel.likelihood import evidence
 from pdmodel.newcomers import joined
 from pdmodel.nodes import Nodes
@@ -24,6 +26,8 @@ from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
 from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
+from pdmodel.quadrature.placing import Placed, Prepared
+from pdmodel.quadrature.pool import gathered, weigh
 from pdmodel.quadrature.resampling import resampled
 from pdmodel.quadrature.rule import laid
 from pdmodel.quadrature.series import series
@@ -132,17 +136,45 @@ def test_draws_find_the_posterior_from_a_wrong_mode(posed, nodes, summit, exact)
     wrong = summit._replace(
         position=summit.position + 1.5 * jnp.asarray(sd), covariance=1.5 * summit.covariance
     )
-    before = by_nodes.Prepared(wrong, nodes, summit.known)
+    before = Prepared(wrong, nodes, summit.known)
     effort = EFFORTS["quick"]._replace(rounds=3, pooled=128, sharpened=1, added=128)
-    found, raw = by_nodes._weighed(
-        of, it, before, 3, effort, Settings(draws=200), lambda _: None, NOT_KEPT
-    )
+
+    def weighing(before, x, name):
+        given = (before.nodes, before.courses, x, key_of(3, name))
+        return weigh(of, it, *given, name=name, checkpoints=NOT_KEPT, tick=lambda *_: None)
+
+    pool = gathered(partial(weighing, before), wrong, 3, effort.rounds, effort.pooled)
+    where, told = Placed(before, *pool, 0.0), by_nodes.Ticks(lambda _: None, 0)
+    found, raw = by_nodes._weighed(where, weighing, 3, effort, Settings(draws=200), told)
     chosen = resampled(raw, 4, 200, 3)
     got = found.x[chosen.row]
     assert chosen.effective > 0.8 * 800
     assert chosen.pareto_k < 0.7
     assert np.all(np.abs(got.mean(axis=(0, 1)) - mean) < 0.2 * sd)
     assert np.all(np.abs(got.std(axis=(0, 1)) / sd - 1) < 0.2)
+
+
+def test_a_stored_likelihood_that_falls_off_too_fast_is_found_out(
+    posed, nodes, summit, exact, monkeypatch
+):
+    """Of one shared parameter the stored one is made steeper by a known parabola."""
+    of, it = posed
+    mean, sd = exact
+    x = mean + sd * np.random.default_rng(5).standard_normal((400, len(of)))
+    effort, before = EFFORTS["quick"]._replace(fresh=2048), Prepared(summit, nodes, summit.known)
+    monkeypatch.setattr(by_nodes, "shared_by_courses", lambda _: (0,))
+    right = by_nodes.checked(of, it, before, effort, x, jax.random.key(1))
+    assert abs(float(right["too_steep_nats"])) < 0.5
+    exactly = by_nodes.at_one
+
+    def steeper(of, it, nodes, courses, at, key):
+        stored, *rest = exactly(of, it, nodes, courses, at, key)
+        return stored - 0.5 * ((at[0] - mean[0]) / sd[0]) ** 2, *rest
+
+    monkeypatch.setattr(by_nodes, "at_one", steeper)
+    wrong = by_nodes.checked(of, it, before, effort, x, jax.random.key(1))
+    assert float(wrong["too_steep_nats"]) == pytest.approx(0.5 * 2.5**2 - 0.5, abs=1.0)
+    np.testing.assert_array_equal(wrong["noise_nats"], right["noise_nats"])
 
 
 # ------------------------------------------------------------------------------------- fits

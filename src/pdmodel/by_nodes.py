@@ -1,6 +1,7 @@
 """The population sampled over nodes, for any mechanism and residual."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,20 +10,18 @@ import numpy as np
 from jax import Array
 
 from pdmodel.checkpoint import Checkpoints
-from pdmodel.errors import FitError
 from pdmodel.keys import key_of
-from pdmodel.nodes import Nodes
 from pdmodel.nuts import Draws, Progress, Settings, side_by_side
-from pdmodel.quadrature.climb import Known, Summit, climbed, explored, without_nodes
+from pdmodel.quadrature.climb import Known, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.courses import tabled
 from pdmodel.quadrature.effort import Effort
 from pdmodel.quadrature.emulator import Emulator, emulator, proposed
-from pdmodel.quadrature.integrand import Courses, log_posterior
+from pdmodel.quadrature.integrand import log_posterior, shared_by_courses
 from pdmodel.quadrature.patients import patients
-from pdmodel.quadrature.pool import Weighed, at_one, gathered, together, weigh
+from pdmodel.quadrature.placing import Placed, Prepared, Weighing, placed
+from pdmodel.quadrature.pool import Weighed, at_one, together, weigh
 from pdmodel.quadrature.resampling import Chosen, resampled, worth
-from pdmodel.quadrature.rule import MOST, laid
+from pdmodel.quadrature.rule import MOST
 from pdmodel.quadrature.series import Series
 
 type Report = Callable[[Progress], None]
@@ -34,46 +33,14 @@ WORTH = 0.5
 """Independent draws that a position proposed by the emulator is worth, at which it will do."""
 TIMES = 4
 """How many times as many positions as draws are weighed at most, where they are worth less."""
-
-
-class Prepared(NamedTuple):
-    """The mode, nodes around it, what is known of the patients, and courses that are read off."""
-
-    summit: Summit
-    nodes: Nodes
-    known: Known
-    courses: Courses | None = None
-
-
-def prepared(
-    of: Coordinates, it: Series, seed: int, effort: Effort, report: Report,
-    checkpoints: Checkpoints,
-) -> Prepared:  # fmt: skip
-    """Climb to the mode and lay nodes there; FitError if nothing there is finite."""
-    report(Progress("climbing", 0, 1, 0))
-    summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
-    if not np.isfinite(summit.position).all():
-        raise FitError(
-            f"No population with a finite density was found for the {it.data.patients} patients; "
-            "run 'pdmodel check' on the table and look for sizes far from all others."
-        )
-    report(Progress("laying nodes", 0, 1, 0))
-    population = of.population(summit.position, it.traits)
-    key = key_of(seed, "nodes")
-    root = np.linalg.cholesky(summit.covariance)
-    z = np.random.default_rng([seed, 0, 2]).standard_normal((effort.others, len(of)))
-    others = [of.population(summit.position + root @ one, it.traits) for one in z]
-    counts = (effort.raw, effort.nodes)
-    rule = checkpoints.kept(
-        "nodes", lambda: laid(of, it, summit.known, population, key, *counts, others)
-    )
-    return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
+OUT = 2.5
+"""Posterior sds from its middle at which the likelihood is checked along what courses share."""
 
 
 class Settled(NamedTuple):
     """Draws of the population: what they rest on, positions (chains, draws, ...), and worth."""
 
-    before: Prepared
+    placed: Placed
     at: Weighed
     chosen: Chosen
 
@@ -83,13 +50,19 @@ def settled(
     checkpoints: Checkpoints,
 ) -> Settled:  # fmt: skip
     """Sample the population alone, with patients integrated out over nodes."""
-    before = prepared(of, it, seed, effort, report, checkpoints)
     shape = (settings.chains, settings.draws)
-    found, log_weight = _weighed(of, it, before, seed, effort, settings, report, checkpoints)
+    told = Ticks(report, effort.positions() + settings.chains * settings.draws)
+
+    def weighing(before: Prepared, x: np.ndarray, name: str) -> Weighed:
+        given = (before.nodes, before.courses, x, key_of(seed, name))
+        return weigh(of, it, *given, name=name, checkpoints=checkpoints, tick=told.tick)
+
+    where = placed(of, it, seed, effort, report, checkpoints, weighing)
+    found, log_weight = _weighed(where, weighing, seed, effort, settings, told)
     chosen = resampled(log_weight, *shape, seed)
     rows = chosen.row.ravel()
     at = Weighed(*(part[rows].reshape(*shape, *part.shape[1:]) for part in found))
-    return Settled(before, at, chosen)
+    return Settled(where, at, chosen)
 
 
 def by_nodes(
@@ -97,8 +70,8 @@ def by_nodes(
     checkpoints: Checkpoints,
 ) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out over nodes, then the patients."""
-    before, mine, chosen = settled(of, it, seed, settings, effort, report, checkpoints)
-    shape = (settings.chains, settings.draws)
+    where, mine, chosen = settled(of, it, seed, settings, effort, report, checkpoints)
+    shape, before = (settings.chains, settings.draws), where.before
     values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
     statistics = {
         "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
@@ -108,11 +81,12 @@ def by_nodes(
         "pareto_k": np.array(chosen.pareto_k),
         "effective_share": np.array(min(chosen.effective / chosen.row.size, 1.0)),
         "climb_settled": np.array(before.summit.settled),
+        "nodes_away_sds": np.array(where.away),
         "courses_read_off": np.array(before.courses is not None),
+        "outside_grid": np.array(0.0),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
         "nodes_effective_low": np.quantile(mine.effective, 0.01, axis=(0, 1)),
         "log_marginal": mine.marginal,
-        "outside_grid": np.array(0.0),
         "nodes_not_solved": np.array(mine.failed.mean()),
     }
     report(Progress("checking", 0, 1, 0))
@@ -123,9 +97,8 @@ def by_nodes(
 
 
 def _weighed(
-    of: Coordinates, it: Series, before: Prepared, seed: int, effort: Effort, settings: Settings,
-    report: Report, checkpoints: Checkpoints,
-) -> tuple[Weighed, np.ndarray]:  # fmt: skip
+    where: Placed, weighing: Weighing, seed: int, effort: Effort, settings: Settings, told: "Ticks"
+) -> tuple[Weighed, np.ndarray]:
     """Weigh positions that an emulator proposes, which is learnt on the way.
 
     Returns
@@ -137,23 +110,8 @@ def _weighed(
         Their posterior density over that of the emulator, up to a constant.
     """
     total = settings.chains * settings.draws
-    told = Ticks(report, effort.positions() + total)
-
-    def of_positions(x: np.ndarray, name: str) -> Weighed:
-        key = key_of(seed, name)
-        return weigh(
-            of,
-            it,
-            before.nodes,
-            before.courses,
-            x,
-            key,
-            name=name,
-            checkpoints=checkpoints,
-            tick=told.tick,
-        )
-
-    every, around = gathered(of_positions, before.summit, seed, effort.rounds, effort.pooled)
+    before, every, around, _ = where
+    of_positions = partial(weighing, before)
     for turn in range(effort.sharpened):
         stand_in = emulator(every.x, every.log_posterior, around)
         x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
@@ -199,6 +157,7 @@ class Ticks:
         """Count some more."""
         self.done += count
         self.failed += failed
+        self.total = max(self.total, self.done)  # where nodes were laid anew there are more
         self.report(Progress("weighing populations", self.done, self.total, 0, self.failed))
 
 
@@ -228,30 +187,51 @@ def _values(
 def checked(
     of: Coordinates, it: Series, before: Prepared, effort: Effort, x: np.ndarray, key: Array
 ) -> dict[str, np.ndarray]:
-    """Compare the likelihood over the nodes with fresh nodes at some draws.
+    """Compare the likelihood over the nodes with fresh nodes at some draws, and out of them.
+
+    Where what courses share moves, narrow posteriors of patients move off the nodes, and the
+    stored likelihood falls off too fast. At draws of the posterior that this makes it cannot be
+    seen; so both are compared `OUT` sds out on both sides, too.
 
     Returns
     -------
-    dict of str to ndarray, each of shape (checks,)
+    dict of str to ndarray
         ``error_nats``, fresh less stored log marginal likelihood up to a constant, and
-        ``noise_nats``, the standard error that the fresh one has by itself.
+        ``noise_nats``, the standard error that the fresh one has by itself, (checks,); and
+        ``too_steep_nats``, by how much more the stored one falls off than the fresh one, of the
+        shared parameter in which that is most, 0 where courses share nothing.
     """
     rows = np.linspace(0, len(x) - 1, effort.checks).astype(int)
     fresh_nodes = max(effort.nodes, min(effort.fresh, MOST // it.data.patients))
+    covariance, middle = np.atleast_2d(np.cov(x.T)), np.mean(x, axis=0)
+    out = [
+        middle + sign * OUT * covariance[k] / np.sqrt(covariance[k, k])
+        for k in (shared_by_courses(of) if of.effects else ())
+        for sign in (1.0, -1.0)
+    ]
+    places = [*x[rows], *out]
 
     def one(k: int) -> tuple[float, float]:
-        at = jnp.asarray(x[rows[k]])
+        at = jnp.asarray(places[k])
         population = of.population(at, it.traits)
-        stored, *_ = at_one(of, it, before.nodes, before.courses, x[rows[k]], key)
+        stored, *_ = at_one(of, it, before.nodes, before.courses, places[k], key)
         if of.effects:
-            found = explored(
-                of, it, before.known, population, jax.random.fold_in(key, k), fresh_nodes
-            )
+            here = jax.random.fold_in(key, k)
+            found = explored(of, it, before.known, population, here, fresh_nodes)
+            if k >= effort.checks:  # out there less is known
+                again = jax.random.fold_in(here, 1)
+                found = explored(of, it, found.known, population, again, fresh_nodes)
         else:
             found = without_nodes(of, it, population)
         fresh = log_posterior(of, it, found.log_weight, at)
         noise = jnp.sqrt(jnp.sum(1.0 / found.effective, where=it.seen))
         return float(fresh - float(stored)), float(noise)
 
-    error, noise = np.array(side_by_side(one, effort.checks)).T
-    return {"error_nats": error - np.mean(error), "noise_nats": noise}
+    error, noise = np.array(side_by_side(one, len(places))).T
+    error = error - np.mean(error[: effort.checks])
+    steep = error[effort.checks :].reshape(-1, 2).mean(axis=1)
+    return {
+        "error_nats": error[: effort.checks],
+        "noise_nats": noise[: effort.checks],
+        "too_steep_nats": np.array(max(steep, default=0.0)),
+    }

@@ -16,7 +16,7 @@ from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER, per_patient
 from pdmodel.keys import key_of
-from pdmodel.levels import FRESH, Stored, log_marginals, steps, tabulated
+from pdmodel.levels import FRESH, Stored, log_marginals, look_from_the_mode, steps, tabulated
 from pdmodel.likelihood import Evidence, evidence, stacked
 from pdmodel.look import Look, first_look, log_normal, positions
 from pdmodel.marginal import (
@@ -50,15 +50,19 @@ def by_population(
     checkpoints: Checkpoints = NOT_KEPT,
 ) -> Sampled:  # fmt: skip
     """Sample the population with patients integrated out, then the patients given it."""
-    report(Progress("first look", 0, 1, 0))
-    key = key_of(seed, "first look")
-    look = checkpoints.kept("first look", lambda: first_look(model, data, key))
+    report(Progress("climbing", 0, 1, 0))
+    key = key_of(seed, "climb")
+    look = checkpoints.kept("climb", lambda: look_from_the_mode(model, data, key))
     count, total = itertools.count(1), steps(model)
     report(Progress("solving nodes", 0, total, 0))
-    stored = checkpoints.kept("nodes", lambda: tabulated(
-        model, data, look, key_of(seed, "nodes"),
-        lambda: report(Progress("solving nodes", next(count), total, 0)),
-    ))  # fmt: skip
+
+    def tick() -> None:
+        done = next(count)
+        report(Progress("solving nodes", done, max(done, total), 0))
+
+    stored = checkpoints.kept(
+        "nodes", lambda: tabulated(model, data, look, key_of(seed, "nodes"), tick)
+    )
     drawn = _population_draws(model, cohort, stored, seed, settings, report, checkpoints)
     values = _constrained(marginal, (model, stored.table), drawn)
     report(Progress("patients", 0, 1, 0))
@@ -73,6 +77,7 @@ def by_population(
         "nodes_effective": np.mean(effective, axis=0),
         "nodes_effective_low": np.quantile(effective, 0.01, axis=0),
         "outside_grid": np.mean(far > 0),
+        "nodes_away_sds": np.array(stored.away),
     }
     return drawn, values, figures | _checked(model, data, stored, population, key_of(seed, "check"))
 

@@ -29,8 +29,11 @@ Pooling = Literal["partial", "none"]
 Method = Literal["nuts", "nuts-joint", "quick"]
 DRAWS = {"nuts": 500, "nuts-joint": 500, "quick": 200}
 """Draws of each chain by default."""
-OF_WEIGHTS = ("pareto_k", "effective_share", "climb_settled", "courses_read_off")
-"""Figures of weighed draws, for the manifest."""
+OF_METHOD = (
+    "pareto_k", "effective_share", "climb_settled", "courses_read_off", "nodes_away_sds",
+    "too_steep_nats",
+)  # fmt: skip
+"""Figures of how patients were integrated out and draws were weighed, for the manifest."""
 METHODS = ("nuts", "nuts-joint", "quick")
 Concentrations = Literal["predicted", "drawn"]
 
@@ -211,7 +214,7 @@ def fit(
         "memory": memory,
         **checkpoints.notes(),
     }  # fmt: skip
-    manifest |= {name: figures.pop(name).item() for name in OF_WEIGHTS if name in figures}
+    manifest |= {name: figures.pop(name).item() for name in OF_METHOD if name in figures}
     tree, failed = labelled_tree(model, cohort, data, values, drawn, figures, seed)
     manifest["failed_solves"] = failed
     manifest["seconds"]["likelihood"] = round(time.perf_counter() - sampled, 2)

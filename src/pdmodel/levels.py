@@ -17,6 +17,10 @@ from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, 
 from pdmodel.model import Model
 from pdmodel.nodes import Nodes, Weighed, kept, refined
 from pdmodel.nuts import side_by_side
+from pdmodel.population import blank
+from pdmodel.quadrature.climb import climbed as to_the_mode
+from pdmodel.quadrature.coordinates import Coordinates, no_traits
+from pdmodel.quadrature.series import series
 
 RAW, KEPT = 4096, 96
 """Nodes of each patient and level that are solved, and that are kept of them."""
@@ -40,6 +44,9 @@ FIRST = 1.0
 """Half width of the first grid of the residual's parameters, in prior sds."""
 FAR, FARTHEST = 5.5, 2.4
 """Half width of the last: in posterior sds, but no more than so many prior sds."""
+AWAY, AGAIN = 1.0, 2
+"""Posterior sds along any coordinate from which nodes lie beside the posterior, and how often they
+are laid anew where that is so."""
 TRIES, CENTRED = 4, 0.25
 """Grids at most; a new one while the mode is farther from the middle, in half widths."""
 
@@ -80,15 +87,16 @@ def region(
     """
     if not split(model)[0]:
         return jnp.zeros(1), [refined(model, data, look, key, CLOSER, 3).look]
-    ladder, heights = [], []
-    for level in COARSE:
-        found = _climb(model, data, look, level, key, 2)
-        look = found.look
-        ladder.append(look)
-        prior = _log_prior(model, look) - 0.5 * level**2
-        heights.append(float(jnp.sum(log_marginals(found)) + prior))
+    ladder, heights = [look] * len(COARSE), np.zeros(len(COARSE))
+    begin = int(np.argmin(np.abs(COARSE - float(_on_courses(model, positions(model, look))))))
+    for k in (*range(begin, len(COARSE)), *range(begin - 1, -1, -1)):  # from neighbour to neighbour
+        beside = look if k == begin else ladder[k - 1 if k > begin else k + 1]
+        found = _climb(model, data, beside, COARSE[k], key, 2)
+        ladder[k] = found.look
+        prior = _log_prior(model, found.look) - 0.5 * COARSE[k] ** 2
+        heights[k] = float(jnp.sum(log_marginals(found)) + prior)
         tick()
-    centre, sd = _parabola(np.array(heights))
+    centre, sd = _parabola(heights)
     levels = np.linspace(centre - REACH * sd, centre + REACH * sd, LEVELS)
     nearest = [int(np.argmin(np.abs(COARSE - level))) for level in levels]
 
@@ -159,6 +167,19 @@ def _ridge(model: Model, looks: list[Look], levels: Array) -> Ridge:
     )
 
 
+def look_from_the_mode(model: Model, data: Evidence, key: Array) -> Look:
+    """Climb to the mode of the population, and give it with what is known of the patients there."""
+    of, patients = Coordinates(model), data.patients
+    it = series(data, no_traits(patients))
+    summit = to_the_mode(of, it, key)
+    at, known = of.population(summit.position, it.traits), summit.known
+    none = jnp.zeros((*known.mean.shape, len(model.shared)))
+    return Look(
+        at.centre[0], jnp.diagonal(at.root[0]), at.shared, known.mean, known.covariance,
+        blank(model, patients), jnp.zeros(patients), known.nodes, known.weight, none,
+    )  # fmt: skip
+
+
 class Stored(NamedTuple):
     """Stored likelihoods, and where the population's posterior lies under them.
 
@@ -171,16 +192,20 @@ class Stored(NamedTuple):
         Unbounded positions of the sampler.
     covariance : ndarray
         Of the positions, in the order of their names.
+    away : float
+        How far the mode lies from the population for which nodes were laid at its level: posterior
+        sds, of the coordinate in which that is most.
     """
 
     table: Table
     looks: list[Look]
     mode: dict[str, Array]
     covariance: np.ndarray
+    away: float
 
 
 def steps(model: Model) -> int:
-    """How often `tabulated` ticks at most."""
+    """How often `tabulated` ticks where nodes are laid once."""
     return len(COARSE) + 2 * LEVELS if split(model)[0] else 1
 
 
@@ -202,6 +227,28 @@ def tabulated(
     -------
     Stored
     """
+    found = _laid_once(model, data, look, key, tick)
+    for turn in range(AGAIN):
+        if found.away <= AWAY:
+            break
+        found = _laid_once(model, data, _look_at(model, found), jax.random.fold_in(key, turn), tick)
+    return found
+
+
+def _look_at(model: Model, found: Stored) -> Look:
+    """Give the population at the mode of what is stored, and the patients as they are known."""
+    prior_centre, prior_sd = units(model)
+    mode, own = found.mode, model.individual
+    return found.looks[len(found.looks) // 2]._replace(
+        centre=jnp.array([q.centre + q.sd * mode[f"{q.name}_typical_z"] for q in own]),
+        sd=jnp.array([q.iiv * jnp.exp(q.between_spread * mode[f"{q.name}_sd_z"]) for q in own]),
+        shared=prior_centre + prior_sd * jnp.array([mode[f"{q.name}_z"] for q in model.shared]),
+    )
+
+
+def _laid_once(
+    model: Model, data: Evidence, look: Look, key: Array, tick: Callable[[], None]
+) -> Stored:
     levels, looks = region(model, data, look, key, tick)
     middle = looks[len(looks) // 2]
 
@@ -224,7 +271,8 @@ def tabulated(
         tries += 1
         near = jnp.abs(_on_residual(model, mode) - centre) < CENTRED * half
         if tries == TRIES or bool(jnp.all(near & (half > 0.8 * wanted) & (half < 2.0 * wanted))):
-            return Stored(table, looks, mode, covariance)
+            away = _beside(model, looks, levels, mode, spread)
+            return Stored(table, looks, mode, covariance, away)
         half = wanted
 
 
@@ -232,3 +280,20 @@ def _on_residual(model: Model, mode: Mapping[str, ArrayLike]) -> Array:
     """The residual's shared parameters of a position, in units of the priors."""
     values = [mode[f"{model.shared[k].name}_z"] for k in split(model)[1]]
     return jnp.array(values)
+
+
+def _beside(
+    model: Model, looks: list[Look], levels: Array, mode: Mapping[str, Array],
+    spread: Mapping[str, float],
+) -> float:  # fmt: skip
+    """Sds between the mode and the population for which nodes were laid at its level."""
+    level = _on_courses(model, mode) if split(model)[0] else jnp.zeros(())
+    laid = positions(model, looks[int(jnp.argmin(jnp.abs(levels - level)))])
+    covered = {f"{model.shared[k].name}_z" for k in split(model)[0]}
+    names = mode.keys() - covered
+    return max(abs(float(mode[name] - laid[name])) / spread[name] for name in names)
+
+
+def _on_courses(model: Model, mode: Mapping[str, ArrayLike]) -> Array:
+    """The level: the parameter that courses share, in units of its prior."""
+    return jnp.asarray(mode[f"{model.shared[split(model)[0][0]].name}_z"])

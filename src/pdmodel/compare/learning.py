@@ -91,7 +91,8 @@ class Learnt(NamedTuple):
     effective : float
         As many independent draws as they are worth.
     off_nats : float
-        Error of the likelihood over stored nodes (`pdmodel.integration`).
+        Error of the likelihood over stored nodes, or how much too fast it falls off
+        (`pdmodel.integration`).
     """
 
     x: np.ndarray
@@ -152,11 +153,12 @@ def learnt(laid: Laid, learns: np.ndarray, *, seed: int, method: str, report: Re
     kind, settings = HOW[method]
     fits(of.model, it.data, settings, kind)
     it = seeing(it, np.broadcast_to(np.asarray(learns)[:, None], it.data.visible.shape))
-    before, at, chosen = settled(of, it, seed, settings, EFFORTS[kind], report, NOT_KEPT)
+    where, at, chosen = settled(of, it, seed, settings, EFFORTS[kind], report, NOT_KEPT)
     x = at.x.reshape(-1, len(of))
     report(Progress("checking", 0, 1, 0))
-    found = checked(of, it, before, EFFORTS[kind], x, key_of(seed, "check"))
+    found = checked(of, it, where.before, EFFORTS[kind], x, key_of(seed, "check"))
     off, _ = beyond_noise(found["error_nats"], found["noise_nats"])
+    off = max(off, float(found["too_steep_nats"]))
     return Learnt(x, chosen.pareto_k, chosen.effective, off)
 
 

@@ -1,0 +1,139 @@
+"""Nodes laid where the posterior lies: at the mode first, and anew where that was beside it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from pdmodel.checkpoint import Checkpoints
+from pdmodel.errors import FitError
+from pdmodel.keys import key_of
+from pdmodel.nodes import Nodes
+from pdmodel.nuts import Progress
+from pdmodel.quadrature.climb import Known, Summit, climbed
+from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.courses import tabled
+from pdmodel.quadrature.effort import Effort
+from pdmodel.quadrature.integrand import Courses
+from pdmodel.quadrature.pool import Proposal, Weighed, gathered
+from pdmodel.quadrature.rule import laid
+from pdmodel.quadrature.series import Series
+
+type Report = Callable[[Progress], None]
+
+AWAY, AGAIN = 1.0, 3
+"""Posterior sds along any coordinate from which nodes lie beside the posterior, and how often they
+are laid anew where that is so."""
+
+
+class Prepared(NamedTuple):
+    """Where the posterior is thought to lie, nodes for it, and courses that are read off.
+
+    Attributes
+    ----------
+    summit : Summit
+        Where nodes were laid.
+    nodes : Nodes
+    known : Known
+        Of the patients.
+    courses : Courses or None
+    """
+
+    summit: Summit
+    nodes: Nodes
+    known: Known
+    courses: Courses | None = None
+
+
+class Placed(NamedTuple):
+    """Nodes where the posterior lies, positions that were weighed over them, and their middle.
+
+    Attributes
+    ----------
+    before : Prepared
+    every : Weighed
+    around : Proposal
+        Mean and covariance of the posterior, roughly.
+    away : float
+        How far the mean lies from where nodes were laid: posterior sds, of the coordinate in which
+        that is most.
+    """
+
+    before: Prepared
+    every: Weighed
+    around: Proposal
+    away: float
+
+
+type Weighing = Callable[[Prepared, np.ndarray, str], Weighed]
+
+
+def summit_of(
+    of: Coordinates, it: Series, seed: int, report: Report, checkpoints: Checkpoints
+) -> Summit:
+    """Climb to the mode; FitError if nothing there is finite."""
+    report(Progress("climbing", 0, 1, 0))
+    summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
+    if not np.isfinite(summit.position).all():
+        raise FitError(
+            f"No population with a finite density was found for the {it.data.patients} patients; "
+            "run 'pdmodel check' on the table and look for sizes far from all others."
+        )
+    return summit
+
+
+def prepared(
+    of: Coordinates, it: Series, summit: Summit, seed: int, effort: Effort, report: Report,
+    checkpoints: Checkpoints, turn: int = 0,
+) -> Prepared:  # fmt: skip
+    """Lay nodes where the posterior is thought to lie."""
+    report(Progress("laying nodes", 0, 1, 0))
+    population = of.population(jnp.asarray(summit.position), it.traits)
+    name = _numbered("nodes", turn)
+    key = key_of(seed, name)
+    root = np.linalg.cholesky(summit.covariance)
+    z = np.random.default_rng([seed, turn, 2]).standard_normal((effort.others, len(of)))
+    others = [of.population(summit.position + root @ one, it.traits) for one in z]
+    counts = (effort.raw, effort.nodes)
+    rule = checkpoints.kept(
+        name, lambda: laid(of, it, summit.known, population, key, *counts, others)
+    )
+    return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
+
+
+def placed(
+    of: Coordinates, it: Series, seed: int, effort: Effort, report: Report,
+    checkpoints: Checkpoints, weighing: Weighing,
+) -> Placed:  # fmt: skip
+    """Lay nodes, and lay them anew while the posterior over them lies elsewhere.
+
+    Far from where they were laid nodes are too few, and pull the posterior towards them.
+    """
+
+    def at(summit: Summit, turn: int) -> Placed:
+        before = prepared(of, it, summit, seed, effort, report, checkpoints, turn)
+
+        def of_positions(x: np.ndarray, name: str) -> Weighed:
+            return weighing(before, x, _numbered(name, turn))
+
+        every, around = gathered(of_positions, summit, seed, effort.rounds, effort.pooled)
+        apart = np.abs(around.mean - np.asarray(summit.position))
+        away = float(np.max(apart / np.sqrt(np.diag(around.covariance))))
+        return Placed(before, every, around, away)
+
+    found = at(summit_of(of, it, seed, report, checkpoints), 0)
+    for turn in range(1, AGAIN + 1):
+        if found.away <= AWAY:
+            break
+        before, around = found.before, found.around
+        middle = jnp.asarray(around.mean)
+        summit = before.summit._replace(
+            position=middle, covariance=around.covariance, known=before.known
+        )
+        found = at(summit, turn)
+    return found
+
+
+def _numbered(name: str, turn: int) -> str:
+    return f"{name} again {turn}" if turn else name
