@@ -21,6 +21,7 @@ from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError, OptionError, RunError
 from pdmodel.fit import quiet
 from pdmodel.nodes import Nodes
+from pdmodel.nuts import Draws, Settings
 from pdmodel.quadrature.effort import EFFORTS, Effort
 from pdmodel.quadrature.integrand import weighed
 from pdmodel.quadrature.series import seeing
@@ -152,13 +153,14 @@ def test_patients_are_left_out_by_fitting_again(laid, monkeypatch):
 
     def settled(of, it, seed, settings, effort, report, checkpoints):
         asked.append((np.asarray(it.seen), settings.draws))
-        return None, SimpleNamespace(x=x.reshape(4, 10, -1)), None
+        return SimpleNamespace(at=SimpleNamespace(x=x.reshape(4, 10, -1)))
 
     monkeypatch.setattr("pdmodel.compare.refits.settled", settled)
     fit = SimpleNamespace(
         model=MODEL, cohort=cohort, kinetics_seed=None,
         manifest={"design": "quick", "options": {
-            "accuracy": "draft", "draws": 10, "chains": 4, "seed": 1, "method": "quick"}},
+            "accuracy": "draft", "draws": 10, "chains": 4, "seed": 1, "method": "quick",
+            "warmup": 20, "target_accept": 0.9, "max_depth": 8}},
     )  # fmt: skip
     never = np.zeros(6, bool)
     refit = np.arange(6) == 2
@@ -170,8 +172,35 @@ def test_patients_are_left_out_by_fitting_again(laid, monkeypatch):
     np.testing.assert_array_equal(np.delete(found.log_score, 2), -7.0)
     assert found.exact.tolist() == refit.tolist()
     assert not found.refit.any()
-    fit.manifest["design"] = "levels"
-    with pytest.raises(RunError, match="Only fits over nodes can be made again"):
+
+
+def test_fits_over_levels_are_made_again_over_levels(laid, monkeypatch):
+    cohort, asked = some(), []
+    x = 0.5 * np.random.default_rng(3).standard_normal((40, len(laid.of)))
+
+    def over_levels(model, others, data, seed, settings, report):
+        asked.append((others.keys, data.patients, settings))
+        positions = {name: x[:, k].reshape(4, 10) for k, name in enumerate(laid.of.names)}
+        return None, Draws(positions, {})
+
+    monkeypatch.setattr("pdmodel.compare.refits.over_levels", over_levels)
+    options = {
+        "accuracy": "draft", "draws": 10, "chains": 4, "seed": 1, "method": "nuts",
+        "warmup": 20, "target_accept": 0.9, "max_depth": 8,
+    }  # fmt: skip
+    fit = SimpleNamespace(
+        model=MODEL, cohort=cohort, kinetics_seed=None,
+        manifest={"design": "levels", "options": options},
+    )  # fmt: skip
+    refit = np.arange(6) == 2
+    before = LeftOut(np.full(6, -7.0), np.where(refit, 0.9, 0.1), refit, 0.7, np.zeros(6, bool))
+    found = fitted_again(fit, before)
+    kept = tuple(key for k, key in enumerate(cohort.keys) if k != 2)
+    assert asked == [(kept, 5, Settings(20, 10, 4, 0.9, 8))]
+    each = [log_marginal(laid.of, one, cohort.patients[2]) for one in x]
+    assert found.log_score[2] == pytest.approx(logsumexp(each) - np.log(40), abs=0.05)
+    fit.manifest["design"] = "nuts-joint"
+    with pytest.raises(RunError, match="Only fits by the methods nuts and quick can be made again"):
         fitted_again(fit, before)
 
 

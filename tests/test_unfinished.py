@@ -378,7 +378,8 @@ def fit(model, cohort, *, report, checkpoints, **options):
     def potential_of(scale):
         return lambda z: 0.5 * jnp.sum((z["x"] / scale) ** 2) + jnp.cosh(z["y"] - z["x"][0])
     starts = [{"x": jnp.array([0.3, k]), "y": jnp.array(0.1)} for k in range(2)]
-    settings = Settings(warmup=30, draws=30, chains=2, chunk=10)
+    # many files, so that some are left to write
+    settings = Settings(warmup=30, draws=30, chains=2, chunk=2)
     keys = [key_of(5, k) for k in range(2)]
     drawn = sample(potential_of, scale, starts, keys, settings, report, checkpoints=checkpoints)
     return SimpleNamespace(drawn=drawn, manifest={"seconds": {"fit": 0.0}})
@@ -410,11 +411,11 @@ def test_a_fit_that_is_killed_interrupted_and_out_of_room_ends_as_if_nothing_wer
     assert run("never:0", "whole").returncode == 0
     assert run("kill:3", "run").returncode == -signal.SIGKILL  # the first file of a chain
     # the other chain's first file is whole by then, or not
-    assert re.match(r"first-look, (0|10) of 120 iterations", kept_so_far("run"))
+    assert re.match(r"first-look, [024] of 120 iterations", kept_so_far("run"))
     end = run("ctrl-c:2", "run", "--resume")
     assert end.returncode == 130
     kept = re.search(r"first-look, (\d+) of 120 iterations of 2 chains are kept in r", end.stderr)
-    assert int(kept[1]) >= 10
+    assert int(kept[1]) >= 2
     assert "--chains 2 -o run --resume\n" in end.stderr
     end = run("full:3", "run", "--resume")
     assert end.returncode == 1

@@ -45,11 +45,11 @@ CHECKS = 8
 """Draws at which the stored likelihood is compared with fresh nodes."""
 
 
-def by_population(
+def over_levels(
     model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report,
     checkpoints: Checkpoints = NOT_KEPT,
-) -> Sampled:  # fmt: skip
-    """Sample the population with patients integrated out, then the patients given it."""
+) -> tuple[Stored, Draws]:  # fmt: skip
+    """Sample the population alone, with patients integrated out over stored likelihoods."""
     report(Progress("climbing", 0, 1, 0))
     key = key_of(seed, "climb")
     look = checkpoints.kept("climb", lambda: look_from_the_mode(model, data, key))
@@ -63,7 +63,15 @@ def by_population(
     stored = checkpoints.kept(
         "nodes", lambda: tabulated(model, data, look, key_of(seed, "nodes"), tick)
     )
-    drawn = _population_draws(model, cohort, stored, seed, settings, report, checkpoints)
+    return stored, _population_draws(model, cohort, stored, seed, settings, report, checkpoints)
+
+
+def by_population(
+    model: Model, cohort: Cohort, data: Evidence, seed: int, settings: Settings, report: Report,
+    checkpoints: Checkpoints = NOT_KEPT,
+) -> Sampled:  # fmt: skip
+    """Sample the population with patients integrated out, then the patients given it."""
+    stored, drawn = over_levels(model, cohort, data, seed, settings, report, checkpoints)
     values = _constrained(marginal, (model, stored.table), drawn)
     report(Progress("patients", 0, 1, 0))
     population = _population_of(model, drawn)

@@ -10,8 +10,10 @@ from pdmodel.by_nodes import settled
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.compare.learning import laid_out_for
 from pdmodel.compare.loo import LeftOut
+from pdmodel.design import over_levels
 from pdmodel.errors import RunError
 from pdmodel.fit import Fit, quiet
+from pdmodel.likelihood import evidence
 from pdmodel.newcomers import nodes_given
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Progress, Settings, side_by_side
@@ -20,6 +22,8 @@ from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.integrand import log_marginals, weighed
 from pdmodel.quadrature.series import Series, seeing
 
+SAME = ("warmup", "draws", "chains", "target_accept", "max_depth")
+"""Options of the fit that are kept."""
 DRAWS = 200
 """Draws of the population without a patient at which the patient is scored."""
 
@@ -35,7 +39,7 @@ def fitted_again(
     Parameters
     ----------
     fit : Fit
-        Over nodes.
+        Over levels or over nodes.
     found : LeftOut
         Of the fit, see `pdmodel.compare.left_out`.
     report : callable
@@ -49,29 +53,42 @@ def fitted_again(
     Raises
     ------
     RunError
-        If the fit is not over nodes.
+        If the fit is neither.
     """
-    effort, options = EFFORTS.get(str(fit.manifest.get("design"))), fit.manifest["options"]
-    if effort is None:
+    options = fit.manifest["options"]
+    if fit.manifest.get("design") not in ("levels", *EFFORTS):
         raise RunError(
-            "Only fits over nodes can be made again without a patient; fit with --method quick."
+            "Only fits by the methods nuts and quick can be made again without a patient; fit with "
+            "one of them."
         )
     of, it = laid_out_for(fit)
-    settings = Settings(draws=options["draws"], chains=options["chains"])
     log_score = found.log_score.copy()
     for place in np.flatnonzero(found.refit):
-        shown = np.ones(it.data.visible.shape, bool)
-        shown[place] = False
-        _, at, _ = settled(
-            of, seeing(it, shown), options["seed"], settings, effort, report, NOT_KEPT
-        )
-        x = at.x.reshape(-1, len(of))
+        x = _without(fit, of, it, int(place), report)
         rows = np.linspace(0, len(x) - 1, min(DRAWS, len(x))).astype(int)
         marginal = marginals(of, it, x[rows], options["seed"])[:, place]
         log_score[place] = float(logsumexp(marginal) - np.log(len(rows)))
     return found._replace(
         log_score=log_score, refit=np.zeros_like(found.refit), exact=found.exact | found.refit
     )
+
+
+def _without(
+    fit: Fit, of: Coordinates, it: Series, place: int, report: Callable[[Progress], None]
+) -> np.ndarray:
+    """Sample the population without a patient, as the fit did, (draws, coordinates)."""
+    options, design = fit.manifest["options"], fit.manifest["design"]
+    settings = Settings(**{name: options[name] for name in SAME})
+    if design == "levels":
+        keys = fit.cohort.keys
+        others = fit.cohort.subset(keys[:place] + keys[place + 1 :])
+        data = evidence(fit.model, others, options["accuracy"], fit.kinetics_seed)
+        _, drawn = over_levels(fit.model, others, data, options["seed"], settings, report)
+        return np.stack([drawn.positions[name].ravel() for name in of.names], axis=1)
+    shown = np.ones(it.data.visible.shape, bool)
+    shown[place] = False
+    asked = (of, seeing(it, shown), options["seed"], settings, EFFORTS[design])
+    return settled(*asked, report, NOT_KEPT).at.x.reshape(-1, len(of))
 
 
 def marginals(of: Coordinates, it: Series, x: np.ndarray, seed: int) -> np.ndarray:
