@@ -12,7 +12,7 @@ from pdmodel import levels
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError, OptionError
 from pdmodel.integration import against_integration, integration_error
-from pdmodel.levels import AWAY
+from pdmodel.quadrature.placing import AWAY
 from pdmodel.unfinished import unfinished
 
 MODEL = pdm.Model(

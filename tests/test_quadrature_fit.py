@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 import pdmodel as pdm
 from pdmodel import by_nodes
 from pdmodel.checkpoint import NOT_KEPT
-from pdmodel.errors import DataError, OptionError
+from pdmodel.errors import DataError, FitError, OptionError
 from pdmodel.integration import against_method
 from pdmodel.keys import key_of
 from pdmodel.likelihood import evidence
@@ -107,6 +107,14 @@ def test_a_climb_is_the_same_for_the_same_key_only(posed, summit):
     again, other = (climbed(*posed, jax.random.key(k)).position for k in (1, 2))
     np.testing.assert_array_equal(again, summit.position)
     assert not np.array_equal(other, summit.position)
+
+
+def test_where_no_density_is_finite_it_is_said(posed, monkeypatch):
+    of, it = posed
+    nowhere = jnp.full((it.data.patients, len(of)), jnp.nan), jnp.zeros(len(of))
+    monkeypatch.setattr("pdmodel.quadrature.climb._gradients", lambda *_: nowhere)
+    with pytest.raises(FitError, match="No population with a finite density was found for the 12 "):
+        climbed(of, it, jax.random.key(1))
 
 
 # -------------------------------------------------------------------------- the exact density

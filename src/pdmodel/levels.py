@@ -20,6 +20,7 @@ from pdmodel.nuts import side_by_side
 from pdmodel.population import blank
 from pdmodel.quadrature.climb import climbed as to_the_mode
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
+from pdmodel.quadrature.placing import AWAY
 from pdmodel.quadrature.series import series
 
 RAW, KEPT = 4096, 96
@@ -44,9 +45,8 @@ FIRST = 1.0
 """Half width of the first grid of the residual's parameters, in prior sds."""
 FAR, FARTHEST = 5.5, 2.4
 """Half width of the last: in posterior sds, but no more than so many prior sds."""
-AWAY, AGAIN = 1.0, 2
-"""Posterior sds along any coordinate from which nodes lie beside the posterior, and how often they
-are laid anew where that is so."""
+AGAIN = 2
+"""How often nodes that lie `AWAY` from the posterior are laid anew."""
 TRIES, CENTRED = 4, 0.25
 """Grids at most; a new one while the mode is farther from the middle, in half widths."""
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pdmodel.errors import FitError
 from pdmodel.look import moments, tempered
 from pdmodel.nodes import Nodes, drawn_nodes, kept
 from pdmodel.population import FAILED
@@ -202,6 +203,11 @@ def climbed(of: Coordinates, it: Series, key: Array, start: Array | None = None)
     Returns
     -------
     Summit
+
+    Raises
+    ------
+    FitError
+        If no finite density is found.
     """
     x = jnp.zeros(len(of)) if start is None else start
     slope_of_prior = jax.jit(jax.grad(of.log_prior))
@@ -220,6 +226,11 @@ def climbed(of: Coordinates, it: Series, key: Array, start: Array | None = None)
         )
         known = found.known
         each, noise = _gradients(of, it, found, x, here)
+        if not np.isfinite(each).all():
+            raise FitError(
+                f"No population with a finite density was found for the {it.data.patients} "
+                "patients; run 'pdmodel check' on the table and look for sizes far from all others."
+            )
         now = _information(each, it.seen, noise)
         information = 0.5 * (information + now) if turn else now
         gradient = np.asarray(jnp.sum(each, axis=0) + slope_of_prior(x))

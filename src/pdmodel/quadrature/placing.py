@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdmodel.checkpoint import Checkpoints
-from pdmodel.errors import FitError
 from pdmodel.keys import key_of
 from pdmodel.nodes import Nodes
 from pdmodel.nuts import Progress
@@ -69,20 +68,6 @@ class Placed(NamedTuple):
 type Weighing = Callable[[Prepared, np.ndarray, str], Weighed]
 
 
-def summit_of(
-    of: Coordinates, it: Series, seed: int, report: Report, checkpoints: Checkpoints
-) -> Summit:
-    """Climb to the mode; FitError if nothing there is finite."""
-    report(Progress("climbing", 0, 1, 0))
-    summit = checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb")))
-    if not np.isfinite(summit.position).all():
-        raise FitError(
-            f"No population with a finite density was found for the {it.data.patients} patients; "
-            "run 'pdmodel check' on the table and look for sizes far from all others."
-        )
-    return summit
-
-
 def prepared(
     of: Coordinates, it: Series, summit: Summit, seed: int, effort: Effort, report: Report,
     checkpoints: Checkpoints, turn: int = 0,
@@ -122,7 +107,8 @@ def placed(
         away = float(np.max(apart / np.sqrt(np.diag(around.covariance))))
         return Placed(before, every, around, away)
 
-    found = at(summit_of(of, it, seed, report, checkpoints), 0)
+    report(Progress("climbing", 0, 1, 0))
+    found = at(checkpoints.kept("climb", lambda: climbed(of, it, key_of(seed, "climb"))), 0)
     for turn in range(1, AGAIN + 1):
         if found.away <= AWAY:
             break
