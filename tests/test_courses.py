@@ -1,4 +1,4 @@
-"""Courses that are read off polynomials against courses that are solved."""
+"""Courses that are read off against courses that are solved."""
 
 from dataclasses import replace
 
@@ -14,7 +14,14 @@ from pdmodel.nodes import Nodes
 from pdmodel.quadrature import courses as table
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
-from pdmodel.quadrature.integrand import chebyshev, hold, log_weights, shared_by_courses
+from pdmodel.quadrature.integrand import (
+    Courses,
+    chebyshev,
+    hold,
+    log_weights,
+    read_off,
+    shared_by_courses,
+)
 from pdmodel.quadrature.pool import at_one
 from pdmodel.quadrature.series import series
 
@@ -54,7 +61,7 @@ def posed(model, sd=0.3, seed=1):
 
 
 @pytest.mark.parametrize("names", [(), pytest.param(("growth",), marks=pytest.mark.slow)])
-def test_weights_from_polynomials_are_those_from_solved_courses(names):
+def test_weights_from_what_is_read_off_are_those_from_solved_courses(names):
     of, it, nodes, summit = posed(with_shared(*names))
     assert len(shared_by_courses(of)) == 1 + len(names)  # waning is shared by itself
     courses = table.tabled(of, it, nodes, summit, 1)
@@ -82,22 +89,50 @@ def test_nothing_is_read_off_beyond_where_it_holds():
         np.testing.assert_array_equal(one, other)
 
 
-def test_polynomials_that_are_not_true_are_not_used(monkeypatch):
+def test_what_is_not_true_to_the_courses_is_not_used(monkeypatch):
     of, it, nodes, summit = posed(with_shared(), sd=1.0)
-    monkeypatch.setattr(table, "DEGREES", {0: 0, 1: 1})
+    monkeypatch.setattr(table, "CLOSE", 0.001)
+    assert table.tabled(of, it, nodes, summit, 1) is not None
+    monkeypatch.setattr(table, "KNOTS", 4)
     assert table.tabled(of, it, nodes, summit, 1) is None
 
 
 def test_courses_are_solved_where_too_much_is_shared_or_too_little_fits(monkeypatch):
     assert table.room(4, 8, 4, 4) == 0
-    assert table.room(1, 128, 281, 16) == 10 * 128 * 281 * 16 * 4
+    assert table.room(1, 128, 281, 16) == table.KNOTS * 128 * 281 * 16 * 4
     assert table.room(1, 128, 10_000, 100) == 0
     of, it, nodes, summit = posed(with_shared())
     monkeypatch.setattr(table, "LARGEST", 100)
     assert table.tabled(of, it, nodes, summit, 1) is None
 
 
-@pytest.mark.parametrize("shared", [0, 1, 2, 3])
+def test_between_knots_cubic_polynomials_are_followed_exactly():
+    """From one end to the other, of courses that are cubic in what they share."""
+    laid = table.layout(1)
+    cubic = np.array([0.3, -1.0, 0.7, 2.0])
+    stored = np.polynomial.polynomial.polyval(laid.point[:, 0], cubic)
+    value = jnp.asarray(stored[:, None, None, None], jnp.float32)
+    courses = Courses(value, None, jnp.array([2.0]), jnp.array([0.5]))
+    for u in (-1.0, -0.99, -0.5, 0.013, 0.77, 0.99, 1.0):
+        got = float(read_off(courses, jnp.array([2.0 + 0.5 * u]))[0, 0, 0])
+        assert got == pytest.approx(np.polynomial.polynomial.polyval(u, cubic), abs=1e-6)
+
+
+def test_a_course_that_escapes_is_followed_closer_from_knot_to_knot():
+    """A steep step, as of growth that escapes or not: one polynomial overshoots, knots do not."""
+    laid = table.layout(1)
+    stored = np.tanh(12.0 * laid.point[:, 0])
+    courses = Courses(
+        jnp.asarray(stored[:, None, None, None], jnp.float32), None, jnp.zeros(1), jnp.ones(1)
+    )
+    places = np.linspace(-1.0, 1.0, 301)
+    got = [float(read_off(courses, jnp.array([u]))[0, 0, 0]) for u in places]
+    exact = np.tanh(12.0 * places)
+    one = np.polynomial.Chebyshev.interpolate(lambda u: np.tanh(12.0 * u), 19)
+    assert 3.0 * np.abs(got - exact).max() < np.abs(one(places) - exact).max()
+
+
+@pytest.mark.parametrize("shared", [0, 2, 3])
 def test_a_layout_recovers_a_polynomial_of_its_degree(shared):
     laid = table.layout(shared)
     rng = np.random.default_rng(1)

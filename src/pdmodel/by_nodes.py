@@ -10,13 +10,14 @@ import numpy as np
 from jax import Array
 
 from pdmodel.checkpoint import Checkpoints
+from pdmodel.heights import noise_of
 from pdmodel.keys import key_of
 from pdmodel.nuts import Draws, Progress, Settings, side_by_side
-from pdmodel.quadrature.climb import Known, explored, without_nodes
-from pdmodel.quadrature.coordinates import Coordinates
+from pdmodel.quadrature.climb import Known, Summit, Turn, explored, without_nodes
+from pdmodel.quadrature.coordinates import Coordinates, Population
 from pdmodel.quadrature.effort import Effort
 from pdmodel.quadrature.emulator import Emulator, emulator, proposed
-from pdmodel.quadrature.integrand import log_posterior, shared_by_courses
+from pdmodel.quadrature.integrand import log_marginals, log_posterior, shared_by_courses
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.placing import Placed, Prepared, Weighing, placed
 from pdmodel.quadrature.pool import Weighed, at_one, together, weigh
@@ -81,7 +82,7 @@ def by_nodes(
         "pareto_k": np.array(chosen.pareto_k),
         "effective_share": np.array(min(chosen.effective / chosen.row.size, 1.0)),
         "climb_settled": np.array(before.summit.settled),
-        "nodes_away_sds": np.array(where.away),
+        "nodes_away_sds": np.array(beside(mine.x.reshape(-1, len(of)), before.summit)),
         "courses_read_off": np.array(before.courses is not None),
         "outside_grid": np.array(0.0),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
@@ -135,6 +136,12 @@ def _weighed(
         x = proposed(stand_in, count, key_of(seed, "emulator", "more draws"))
         found = alternated(found, of_positions(x, "more draws"), settings.chains)
     return found, found.log_posterior - stand_in.log_density(found.x)
+
+
+def beside(x: np.ndarray, summit: Summit) -> float:
+    """How far the mean of draws lies from where nodes were laid: sds, where that is most."""
+    apart = np.abs(np.mean(x, axis=0) - np.asarray(summit.position))
+    return float(np.max(apart / np.std(x, axis=0)))
 
 
 def alternated(one: Weighed, other: Weighed, chains: int) -> Weighed:
@@ -211,21 +218,24 @@ def checked(
     ]
     places = [*x[rows], *out]
 
+    def explored_anew(known: Known, population: Population, here: Array) -> Turn:
+        if not of.effects:
+            return without_nodes(of, it, population)
+        return explored(of, it, known, population, here, fresh_nodes // 2)
+
     def one(k: int) -> tuple[float, float]:
-        at = jnp.asarray(places[k])
-        population = of.population(at, it.traits)
+        at, here = jnp.asarray(places[k]), jax.random.fold_in(key, k)
+        population, known = of.population(at, it.traits), before.known
         stored, *_ = at_one(of, it, before.nodes, before.courses, places[k], key)
-        if of.effects:
-            here = jax.random.fold_in(key, k)
-            found = explored(of, it, before.known, population, here, fresh_nodes)
-            if k >= effort.checks:  # out there less is known
-                again = jax.random.fold_in(here, 1)
-                found = explored(of, it, found.known, population, again, fresh_nodes)
-        else:
-            found = without_nodes(of, it, population)
-        fresh = log_posterior(of, it, found.log_weight, at)
-        noise = jnp.sqrt(jnp.sum(1.0 / found.effective, where=it.seen))
-        return float(fresh - float(stored)), float(noise)
+        if k >= effort.checks:  # out there less is known
+            known = explored_anew(known, population, jax.random.fold_in(here, 2)).known
+        half, other = (
+            explored_anew(known, population, jax.random.fold_in(here, turn)).log_weight
+            for turn in range(2)
+        )
+        fresh = log_posterior(of, it, jnp.concatenate([half, other]), at)
+        noise = noise_of(log_marginals(half), log_marginals(other), it.seen)
+        return float(fresh - float(stored)), noise
 
     error, noise = np.array(side_by_side(one, len(places))).T
     error = error - np.mean(error[: effort.checks])

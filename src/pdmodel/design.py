@@ -16,7 +16,7 @@ from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError
 from pdmodel.heights import TOGETHER, per_patient
 from pdmodel.keys import key_of
-from pdmodel.levels import FRESH, Stored, log_marginals, look_from_the_mode, steps, tabulated
+from pdmodel.levels import FRESH, Stored, look_from_the_mode, steps, tabulated
 from pdmodel.likelihood import Evidence, evidence, stacked
 from pdmodel.look import Look, first_look, log_normal, positions
 from pdmodel.marginal import (
@@ -29,7 +29,7 @@ from pdmodel.marginal import (
     units,
 )
 from pdmodel.model import Model
-from pdmodel.nodes import refined, walked
+from pdmodel.nodes import fresh_marginal, walked
 from pdmodel.nuts import Draws, Progress, Settings, sample, side_by_side
 from pdmodel.population import Picture, hierarchical, separate
 
@@ -110,10 +110,8 @@ def _checked(
         level, *_ = parts(model, stored.table, z)
         near = stored.looks[int(jnp.argmin(jnp.abs(stored.table.level - level)))]
         at = near._replace(centre=centre, sd=sd, shared=prior_centre + prior_sd * z)
-        found = refined(model, data, at, jax.random.fold_in(key, k), FRESH, 2)
-        fresh = jnp.sum(log_marginals(found))
-        noise = jnp.sqrt(jnp.sum(1.0 / found.look.effective))
-        return float(fresh - known(model, stored.table, z, centre, sd)), float(noise)
+        fresh, noise = fresh_marginal(model, data, at, jax.random.fold_in(key, k), FRESH)
+        return float(fresh - known(model, stored.table, z, centre, sd)), noise
 
     error, noise = np.array(side_by_side(one, CHECKS)).T
     return {"error_nats": error - np.mean(error), "noise_nats": noise}

@@ -67,3 +67,15 @@ def likelihoods_each(model: Model, data: Evidence, effects: Array, several: Arra
     one = partial(per_patient_each, model, data, several=several)
     rows = jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
     return jnp.swapaxes(rows, 0, 1)
+
+
+def noise_of(one: Array, other: Array, seen: Array) -> float:
+    """Standard error of the log marginal likelihood of all patients, from two halves of the nodes.
+
+    Parameters
+    ----------
+    one, other : Array, shape (patients,)
+        Log marginal likelihoods over independent halves of the nodes.
+    seen : Array of bool, shape (patients,)
+    """
+    return float(0.5 * jnp.sqrt(jnp.sum((one - other) ** 2, where=seen)))

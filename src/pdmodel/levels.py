@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 
 from pdmodel.heights import likelihoods_each
@@ -15,7 +14,7 @@ from pdmodel.likelihood import Evidence
 from pdmodel.look import Look, climbed, log_normal, positions
 from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
-from pdmodel.nodes import Nodes, Weighed, kept, refined
+from pdmodel.nodes import Nodes, Weighed, kept, log_marginals, refined
 from pdmodel.nuts import side_by_side
 from pdmodel.population import blank
 from pdmodel.quadrature.climb import climbed as to_the_mode
@@ -49,13 +48,6 @@ AGAIN = 2
 """How often nodes that lie `AWAY` from the posterior are laid anew."""
 TRIES, CENTRED = 4, 0.25
 """Grids at most; a new one while the mode is farther from the middle, in half widths."""
-
-
-def log_marginals(weighed: Weighed) -> Array:
-    """Log marginal likelihood of every patient at the population of a look, (patients,)."""
-    nodes, height, look = weighed
-    prior = log_normal(nodes.effects, look.centre, look.sd)
-    return logsumexp(height + prior - nodes.log_drawn, axis=0) - jnp.log(len(height))
 
 
 def _climb(

@@ -64,9 +64,10 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     if method in ("nodes", "quick"):
         effort = EFFORTS[method]
         pooled = effort.positions() + (effort.more + TIMES) * draws
-        numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6
-        raw = min(effort.raw, MOST // patients)
         shared = len(shared_by_courses(Coordinates(model)))
+        populations = 1 + effort.others + 2 * shared
+        numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6 + 2 * populations
+        raw = min(effort.raw, MOST // patients)
         parts["courses at all nodes"] = 2 * room(shared, effort.nodes, patients, visits)
         parts["weighed positions"] = 2 * pooled * patients * (each + 2) * NUMBER
         parts["solving nodes"] = 2 * raw * patients * numbers * NUMBER

@@ -153,12 +153,12 @@ def _gradients(
         Variance of the sum over patients, from the likelihood being varied at few nodes.
     """
     slope, noise = _population_gradient(of, it, turn, x), jnp.zeros(len(x))
+    few = many = turn.nodes.effects
+    if len(many) > 1:
+        posterior = turn.log_weight + turn.nodes.log_drawn
+        few, many = (kept(key, turn.nodes, posterior, count).effects for count in (FEW, MANY))
     for k in range(len(of.model.shared)):
-        effects = turn.nodes.effects
-        if len(effects) > 1:
-            count = MANY if k in shared_by_courses(of) else FEW
-            posterior = turn.log_weight + turn.nodes.log_drawn
-            effects = kept(jax.random.fold_in(key, k), turn.nodes, posterior, count).effects
+        effects = many if k in shared_by_courses(of) else few
         ends = [
             heights(of, it, effects, of.population(x.at[k].add(sign * STEP), it.traits)).rest
             for sign in (1.0, -1.0)

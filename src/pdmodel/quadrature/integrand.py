@@ -23,20 +23,21 @@ TOGETHER = 16
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Courses:
-    """Courses at all nodes as polynomials in the shared parameters that they depend on.
+    """Courses at all nodes as functions of the shared parameters that they depend on.
 
     Attributes
     ----------
     coefficient : Array, shape (features, nodes, patients, visits), float32
         Of log sizes, the anchor at 1 mm where there is one.
-    power : tuple of tuple of int
-        Chebyshev degrees of each feature.
+    power : tuple of tuple of int, or None
+        Chebyshev degrees of each feature; None where features are courses at even steps of one
+        parameter.
     centre, half : Array, shape (shared,)
         Middle and half width of where they hold, transformed scale.
     """
 
     coefficient: Array
-    power: tuple[tuple[int, ...], ...] = field(metadata={"static": True})
+    power: tuple[tuple[int, ...], ...] | None = field(metadata={"static": True})
     centre: Array
     half: Array
 
@@ -104,7 +105,7 @@ def shared_by_courses(of: Coordinates) -> tuple[int, ...]:
 
 
 def hold(of: Coordinates, courses: Courses, x: np.ndarray) -> bool:
-    """Whether polynomials of courses hold at a position of the population."""
+    """Whether courses can be read off at a position of the population."""
     which = list(shared_by_courses(of))
     scale = [(q.centre, q.sd) for q in of.model.shared]
     at = np.array([scale[k][0] + scale[k][1] * x[k] for k in which])
@@ -181,14 +182,32 @@ def _some_heights(of: Coordinates, it: Series, effects: Array, population: Popul
 def _heights_read_off(
     of: Coordinates, it: Series, effects: Array, population: Population, courses: Courses
 ) -> Heights:
-    at = population.shared[jnp.array(shared_by_courses(of), int)]
-    feature = chebyshev((at - courses.centre) / courses.half, courses.power)
-    course = jnp.tensordot(feature.astype(jnp.float32), courses.coefficient, 1).astype(float)
+    course = read_off(courses, population.shared[jnp.array(shared_by_courses(of), int)])
     return jax.lax.map(
         lambda each: _terms(of, it, each[0], population, each[1]),
         (effects, course),
         batch_size=TOGETHER,
     )
+
+
+def read_off(courses: Courses, at: Array) -> Array:
+    """Give courses at values of what they share, transformed scale; (nodes, patients, visits)."""
+    u = (at - courses.centre) / courses.half
+    if courses.power is not None:
+        feature, stored = chebyshev(u, courses.power), courses.coefficient
+    else:
+        last = len(courses.coefficient) - 1
+        place = 0.5 * (u[0] + 1.0) * last
+        first = jnp.clip(jnp.floor(place).astype(int) - 1, 0, last - 3)
+        feature = cubic(place - first)
+        stored = jax.lax.dynamic_slice_in_dim(courses.coefficient, first, 4)
+    return jnp.tensordot(feature.astype(jnp.float32), stored, 1).astype(float)
+
+
+def cubic(s: Array) -> Array:
+    """Share of values at 0, 1, 2 and 3 in the cubic polynomial through them, at `s`; (4,)."""
+    a, b, c, d = s, s - 1.0, s - 2.0, s - 3.0
+    return jnp.stack([-b * c * d / 6.0, a * c * d / 2.0, -a * b * d / 2.0, a * b * c / 6.0])
 
 
 def chebyshev(u: Array, power: tuple[tuple[int, ...], ...]) -> Array:

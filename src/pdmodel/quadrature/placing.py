@@ -14,7 +14,7 @@ from pdmodel.quadrature.climb import Known, Summit, climbed
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import tabled
 from pdmodel.quadrature.effort import Effort
-from pdmodel.quadrature.integrand import Courses
+from pdmodel.quadrature.integrand import Courses, shared_by_courses
 from pdmodel.quadrature.pool import Proposal, Weighed, gathered
 from pdmodel.quadrature.rule import laid
 from pdmodel.quadrature.series import Series
@@ -24,6 +24,8 @@ type Report = Callable[[Progress], None]
 AWAY, AGAIN = 1.0, 3
 """Posterior sds along any coordinate from which nodes lie beside the posterior, and how often they
 are laid anew where that is so."""
+OUT = 2.0
+"""Posterior sds out along what courses share where nodes are laid for, too."""
 
 
 class Prepared(NamedTuple):
@@ -79,12 +81,23 @@ def prepared(
     key = key_of(seed, name)
     root = np.linalg.cholesky(summit.covariance)
     z = np.random.default_rng([seed, turn, 2]).standard_normal((effort.others, len(of)))
-    others = [of.population(summit.position + root @ one, it.traits) for one in z]
+    around = [*(summit.position + root @ one for one in z), *out_along(of, summit)]
+    others = [of.population(jnp.asarray(x), it.traits) for x in around]
     counts = (effort.raw, effort.nodes)
     rule = checkpoints.kept(
         name, lambda: laid(of, it, summit.known, population, key, *counts, others)
     )
     return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
+
+
+def out_along(of: Coordinates, summit: Summit) -> list[np.ndarray]:
+    """Positions `OUT` sds to both sides along each parameter that courses share."""
+    covariance = summit.covariance
+    return [
+        np.asarray(summit.position) + sign * OUT * covariance[k] / np.sqrt(covariance[k, k])
+        for k in shared_by_courses(of)
+        for sign in (1.0, -1.0)
+    ]
 
 
 def placed(

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pdmodel.nodes import Nodes, kept
+from pdmodel.nodes import Nodes, rows_kept
 from pdmodel.nuts import side_by_side
-from pdmodel.quadrature.climb import Known, explored, without_nodes
+from pdmodel.quadrature.calibrating import calibrated
+from pdmodel.quadrature.climb import Known, Turn, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import heights, log_marginals
 from pdmodel.quadrature.series import Series
@@ -34,7 +35,8 @@ def laid(
     """Lay nodes for every patient around a population, and where others need them.
 
     The kept nodes are chosen for the average of the patient's posteriors under all of these
-    populations, so that under none of them few nodes carry all the weight.
+    populations, so that under none of them few nodes carry all the weight; and are weighed so that
+    under each of them the marginal likelihood is that over all nodes that were solved.
 
     Parameters
     ----------
@@ -57,24 +59,26 @@ def laid(
         return Rule(turn.nodes, turn.known)
     raw = max(count, min(raw, MOST // it.data.patients))
     turn = explored(of, it, known, population, key, raw)
-    chosen = kept(key, turn.nodes, _target(of, it, turn.nodes, (population, *others)), count)
-    found = heights(of, it, chosen.effects, population)
-    height = found.first + found.rest + log_density(chosen.effects, population)
-    # at this population the marginal likelihood is that over all nodes that were solved
-    level = log_marginals(turn.log_weight) - log_marginals(height - chosen.log_drawn)
-    nodes = chosen._replace(log_drawn=chosen.log_drawn - level)
-    weight = jax.nn.softmax(height - nodes.log_drawn, axis=0)
+    several = (population, *others)
+    height = jnp.stack(side_by_side(lambda k: _heights(of, it, turn, several[k]), len(several)))
+    target = jnp.stack(
+        [_widened(*given, turn.nodes) for given in zip(height, several, strict=True)]
+    )
+    average = jax.nn.logsumexp(target, axis=0)
+    row, log_drawn = rows_kept(key, turn.nodes, average, count)
+    nodes = calibrated(turn.nodes, height, row, log_drawn, crossed=bool(of.pairs))
+    weight = jax.nn.softmax(jnp.take_along_axis(height[0], row, axis=0) - nodes.log_drawn, axis=0)
     return Rule(nodes, turn.known._replace(nodes=nodes.effects, weight=weight))
 
 
-def _target(of: Coordinates, it: Series, nodes: Nodes, populations: Sequence[Population]) -> Array:
-    """Log of the average posterior of every patient under populations, somewhat widened."""
+def _heights(of: Coordinates, it: Series, turn: Turn, population: Population) -> Array:
+    """Log-likelihood and log density of nodes under a population, (nodes, patients)."""
+    found = heights(of, it, turn.nodes.effects, population)
+    return found.first + found.rest + log_density(turn.nodes.effects, population)
 
-    def one(k: int) -> Array:
-        found = heights(of, it, nodes.effects, populations[k])
-        wide = populations[k]._replace(root=WIDENED * populations[k].root)
-        height = found.first + found.rest + log_density(nodes.effects, wide)
-        return height - log_marginals(height - nodes.log_drawn)
 
-    every = jnp.stack(side_by_side(one, len(populations)))
-    return jax.nn.logsumexp(every, axis=0) - jnp.log(len(every))
+def _widened(height: Array, population: Population, nodes: Nodes) -> Array:
+    """Log of the patients' posteriors, as if the population were somewhat wider."""
+    wide = population._replace(root=WIDENED * population.root)
+    own = log_density(nodes.effects, wide) - log_density(nodes.effects, population)
+    return height + own - log_marginals(height + own - nodes.log_drawn)
