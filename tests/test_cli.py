@@ -1079,6 +1079,28 @@ def test_whom_a_plot_cannot_show_is_told_and_nothing_written(run, here, words, s
     assert contents(here) == before
 
 
+def test_a_table_of_another_run_is_not_drawn(run, here, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "pdmodel.plot.KINDS",
+        {"attribution": lambda fit, *, table: drawn.append(list(table["patient_id"])) or Figure()},
+    )
+    head = "patient_id,study,arm,p_resistant,no single cause,attribution\n"
+
+    def given(*names):
+        (here / "a.csv").write_text(head + "".join(f"{name},,,0.9,1,x\n" for name in names))
+        return "plot", run, "attribution", "--table", "a.csv", "--overwrite"
+
+    assert refused(UNFIT, *given("P01", "Q7", "Q8")) == (
+        "Error: a.csv: 2 of 3 patients are not in run, first 'Q7'; give a table that was made "
+        "from this run."
+    )
+    assert "2 of 2" in refused(UNFIT, *given("1", "4"))  # hidden ids of more patients
+    assert pdmodel(*given("P02", "P01")).exit_code == DONE
+    assert pdmodel(*given("1", "3")).exit_code == DONE
+    assert drawn == [["P02", "P01"], ["1", "3"]]
+
+
 # ----------------------------------------------------------------------------------------- report
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pdmodel import shell, startup
-from pdmodel.errors import OptionError
+from pdmodel.errors import DataError, OptionError
 from pdmodel.progress import busy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pdmodel.data import Cohort
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -72,11 +74,14 @@ def plot(
     for name in options:
         if name not in takes:
             raise OptionError(_refusal(kind, name))
-    if table is not None:
-        options["table"] = _read(kind, table)
+    given = None if table is None else _read(kind, table)
+    if given is not None:
+        options["table"] = given
     if "hide_ids" in takes:  # other kinds name nobody
         options["hide_ids"] = hide_ids
     fitted = startup.fitted(run)
+    if table is not None and given is not None:
+        _of_the_run(given, table, run, fitted.cohort)
     with busy("Drawing"):
         figure = KINDS[kind](fitted, **options)
     path = output or run / "plots" / f"{kind}.png"
@@ -120,6 +125,21 @@ def _refusal(kind: str, name: str) -> str:
         return f"The plot {kind!r} is of all patients; leave --patient out."
     option = {"table": "--table", "arms": "--arm", "page_number": "--page"}[name]
     return f"The plot {kind!r} takes no {option}; leave it out."
+
+
+def _of_the_run(table: "pd.DataFrame", path: Path, run: Path, cohort: "Cohort") -> None:
+    """Refuse a table of other patients; where ids are hidden only their number can tell."""
+    if "patient_id" not in table:
+        return
+    here = {(patient.study, patient.id) for patient in cohort}
+    named = dict.fromkeys(zip(table["study"].fillna(""), table["patient_id"], strict=True))
+    strange = [name for study, name in named if (study, name) not in here]
+    hidden = all(name.isdecimal() and 0 < int(name) <= len(cohort) for _, name in named)
+    if strange and not hidden:
+        raise DataError(
+            f"{path}: {len(strange)} of {len(named)} patients are not in {run}, first "
+            f"{strange[0]!r}; give a table that was made from this run."
+        )
 
 
 def _read(kind: str, path: Path) -> "pd.DataFrame":
