@@ -14,16 +14,10 @@ from pdmodel.nodes import Nodes
 from pdmodel.quadrature import courses as table
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
-from pdmodel.quadrature.integrand import (
-    Courses,
-    chebyshev,
-    hold,
-    log_weights,
-    read_off,
-    shared_by_courses,
-)
+from pdmodel.quadrature.integrand import hold, log_weights, shared_by_courses
 from pdmodel.quadrature.pool import at_one
 from pdmodel.quadrature.series import series
+from pdmodel.quadrature.stored import Courses, chebyshev, read_off
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 

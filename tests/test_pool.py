@@ -1,5 +1,7 @@
 """Weighed positions, what is learnt from them, and draws out of them, on targets known in full."""
 
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -7,11 +9,12 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.integrate import quad
 
+from pdmodel.nuts import side_by_side
 from pdmodel.quadrature import pool as pooling
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.emulator import WARM, emulator, proposed
 from pdmodel.quadrature.pool import Proposal, Weighed, gathered
-from pdmodel.quadrature.resampling import resampled, smoothed
+from pdmodel.quadrature.resampling import alternated, comparable, resampled, smoothed, worth
 
 PLACE = Proposal(np.array([1.0, -2.0]), np.array([[1.0, 0.6], [0.6, 2.0]]))
 MEAN = np.array([1.0, -2.0, 0.5])
@@ -186,3 +189,40 @@ def test_chains_that_weights_led_astray_differ():
     assert np.mean(found.row[0] == 7) > 0.5
     assert not np.any(found.row[1:] == 7)
     assert found.effective < 100
+
+
+# ------------------------------------------------------------------- several proposals together
+
+
+def test_draws_of_several_proposals_are_worth_what_each_is():
+    """Of a standard normal, by a good proposal and a poor one whose constants are not known."""
+    rng, count = np.random.default_rng(11), 4000
+    x = [rng.normal(0.1, 1.2, count), rng.normal(1.5, 1.5, count)]
+    proposal = [stats.norm.logpdf(x[0], 0.1, 1.2) + 3.0, stats.norm.logpdf(x[1], 1.5, 1.5) - 70.0]
+    raw = [stats.norm.logpdf(a) - b for a, b in zip(x, proposal, strict=True)]
+    each = [worth(one) * count for one in raw]
+    weight = np.exp(alternated([comparable(one) for one in raw], 4))
+    both = alternated(x, 4)
+    assert weight.sum() ** 2 / np.sum(weight**2) == pytest.approx(sum(each), rel=0.03)
+    error = 1.0 / np.sqrt(sum(each))
+    mean = weight @ both / weight.sum()
+    assert abs(mean) < 4.0 * error
+    assert weight @ (both - mean) ** 2 / weight.sum() == pytest.approx(1.0, abs=6.0 * error)
+
+
+def test_every_chain_has_some_of_each_piece():
+    one, other = np.arange(4.0), 10.0 + np.arange(8.0)
+    found = alternated([one, other], 2)
+    assert found.tolist() == [0, 1, 10, 11, 12, 13, 2, 3, 14, 15, 16, 17]
+    np.testing.assert_array_equal(
+        alternated([one[:, None] * [1.0, 2.0], other[:, None] * [1.0, 2.0]], 2)[:, 1], 2.0 * found
+    )
+
+
+def test_pieces_within_a_piece_are_done_one_after_the_other():
+    def piece(k):
+        names = side_by_side(lambda j: (threading.current_thread().name, 10 * k + j), 3)
+        return len({name for name, _ in names}), [value for _, value in names]
+
+    assert side_by_side(piece, 3) == [(1, [10 * k, 10 * k + 1, 10 * k + 2]) for k in range(3)]
+    assert side_by_side(lambda k: k, 3) == [0, 1, 2]

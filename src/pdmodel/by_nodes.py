@@ -21,7 +21,7 @@ from pdmodel.quadrature.integrand import log_marginals, log_posterior, shared_by
 from pdmodel.quadrature.patients import patients
 from pdmodel.quadrature.placing import Placed, Prepared, Weighing, placed
 from pdmodel.quadrature.pool import Weighed, at_one, together, weigh
-from pdmodel.quadrature.resampling import Chosen, resampled, worth
+from pdmodel.quadrature.resampling import Chosen, alternated, comparable, resampled, worth
 from pdmodel.quadrature.rule import MOST
 from pdmodel.quadrature.series import Series
 
@@ -31,9 +31,9 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 WORTH = 0.5
-"""Independent draws that a position proposed by the emulator is worth, at which it will do."""
+"""Independent draws, for each that is asked for, which proposed positions must be worth."""
 TIMES = 4
-"""How many times as many positions as draws are weighed at most, where they are worth less."""
+"""How many times as many positions as draws the last emulator proposes at most."""
 OUT = 2.5
 """Posterior sds from its middle at which the likelihood is checked along what courses share."""
 
@@ -105,8 +105,8 @@ def _weighed(
     Returns
     -------
     found : Weighed
-        Of as many positions as draws, independent of each other, or up to `TIMES` as many where
-        they are worth less than `WORTH`.
+        Of as many positions as draws, or of more sets of them where they are worth less than
+        `WORTH`, from several emulators.
     log_weight : ndarray, shape (positions,)
         Their posterior density over that of the emulator, up to a constant.
     """
@@ -118,40 +118,38 @@ def _weighed(
         x = proposed(stand_in, effort.added, key_of(seed, "emulator", turn))
         every = together([every, of_positions(x, f"proposed {turn}")])
 
-    def drawn(every: Weighed, name: str) -> tuple[Weighed, Emulator, float]:
-        stand_in = emulator(every.x, every.log_posterior, around)
-        x = proposed(stand_in, total, key_of(seed, "emulator", name))
-        found = of_positions(x, name)
-        return found, stand_in, worth(found.log_posterior - stand_in.log_density(x))
+    pieces: list[Weighed] = []
+    weights: list[np.ndarray] = []
+    good: list[float] = []
 
-    found, stand_in, good = drawn(every, "draws 0")
-    for turn in range(1, effort.more + 1):
-        if good > WORTH:
-            break
-        told.total += total
-        every = together([every, found])
-        found, stand_in, good = drawn(every, f"draws {turn}")
-    if (count := total * (min(TIMES, int(np.ceil(WORTH / good))) - 1)) > 0:
+    def add(stand_in: Emulator, count: int, name: str) -> None:
         told.total += count
-        x = proposed(stand_in, count, key_of(seed, "emulator", "more draws"))
-        found = alternated(found, of_positions(x, "more draws"), settings.chains)
-    return found, found.log_posterior - stand_in.log_density(found.x)
+        found = of_positions(proposed(stand_in, count, key_of(seed, "emulator", name)), name)
+        log_weight = found.log_posterior - stand_in.log_density(found.x)
+        pieces.append(found)
+        weights.append(comparable(log_weight))
+        good.append(worth(log_weight) * count / total)
+
+    told.total -= total
+    stand_in = emulator(every.x, every.log_posterior, around)
+    for turn in range(effort.more + 1):
+        add(stand_in, total, f"draws {turn}")
+        if sum(good) > WORTH:
+            break
+        every = together([every, pieces[-1]])
+        stand_in = emulator(every.x, every.log_posterior, around)
+    if (missing := WORTH - sum(good)) > 0:
+        times = min(TIMES - 1, int(np.ceil(missing / good[-1])))
+        add(stand_in, times * total, "more draws")
+    chains = settings.chains
+    found = Weighed(*(alternated(parts, chains) for parts in zip(*pieces, strict=True)))
+    return found, alternated(weights, chains)
 
 
 def beside(x: np.ndarray, summit: Summit) -> float:
     """How far the mean of draws lies from where nodes were laid: sds, where that is most."""
     apart = np.abs(np.mean(x, axis=0) - np.asarray(summit.position))
     return float(np.max(apart / np.std(x, axis=0)))
-
-
-def alternated(one: Weighed, other: Weighed, chains: int) -> Weighed:
-    """Put positions together so that every chain has some of both."""
-
-    def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        parts = zip(np.split(a, chains), np.split(b, chains), strict=True)
-        return np.concatenate([part for pair in parts for part in pair])
-
-    return Weighed(*map(joined, one, other))
 
 
 class Ticks:

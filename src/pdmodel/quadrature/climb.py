@@ -21,7 +21,7 @@ from pdmodel.look import moments, tempered
 from pdmodel.nodes import Nodes, drawn_nodes, kept
 from pdmodel.population import FAILED
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
-from pdmodel.quadrature.integrand import first_scan, heights, shared_by_courses
+from pdmodel.quadrature.integrand import first_scan, heights, held, shared_by_courses
 from pdmodel.quadrature.series import Series
 
 RAW = 512
@@ -157,11 +157,12 @@ def _gradients(
     if len(many) > 1:
         posterior = turn.log_weight + turn.nodes.log_drawn
         few, many = (kept(key, turn.nodes, posterior, count).effects for count in (FEW, MANY))
+    same = held(of, it, few, of.population(x, it.traits))
     for k in range(len(of.model.shared)):
-        effects = many if k in shared_by_courses(of) else few
+        effects, courses = (many, None) if k in shared_by_courses(of) else (few, same)
         ends = [
-            heights(of, it, effects, of.population(x.at[k].add(sign * STEP), it.traits)).rest
-            for sign in (1.0, -1.0)
+            heights(of, it, effects, of.population(x.at[k].add(step), it.traits), courses).rest
+            for step in (STEP, -STEP)
         ]
         solved = jnp.minimum(*ends) > 0.5 * FAILED
         each = jnp.where(solved & it.seen, ends[0] - ends[1], 0.0) / (2 * STEP)

@@ -9,7 +9,7 @@ points. The likelihood is made from what is read off as from solved courses. How
 is measured before they are used.
 """
 
-from itertools import product
+from itertools import batched, product
 from typing import NamedTuple
 
 import jax
@@ -18,11 +18,13 @@ import numpy as np
 from scipy.stats import qmc
 
 from pdmodel.nodes import Nodes
+from pdmodel.nuts import cores, side_by_side
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import Courses, hold, shared_by_courses, solved
+from pdmodel.quadrature.integrand import hold, shared_by_courses, solved
 from pdmodel.quadrature.pool import at_one
 from pdmodel.quadrature.series import Series
+from pdmodel.quadrature.stored import Courses
 
 KNOTS = 48
 """Even steps over one shared parameter."""
@@ -97,13 +99,19 @@ def tabled(of: Coordinates, it: Series, nodes: Nodes, summit: Summit, seed: int)
     centre, half = np.asarray(at.shared)[list(which)], REACH * sd * scale
     size = (len(laid.solver), count, *it.data.visible.shape)
     coefficient = np.zeros(size, np.float32)
-    for point, shares in zip(laid.point, laid.solver.T, strict=True):
-        shared = at.shared.at[jnp.array(which, int)].set(centre + half * point)
+
+    def at_point(k: int) -> np.ndarray | None:
+        shared = at.shared.at[jnp.array(which, int)].set(centre + half * laid.point[k])
         course, ok = solved(of, it, nodes.effects, at._replace(shared=shared))
-        if not bool(jnp.all(ok)):
-            return None
-        for k in np.flatnonzero(shares):
-            coefficient[k] += shares[k] * np.asarray(course)
+        return np.asarray(course, np.float32) if bool(jnp.all(ok)) else None
+
+    for few in batched(range(len(laid.point)), cores()):
+        courses = side_by_side(lambda j, few=few: at_point(few[j]), len(few))
+        for k, course in zip(few, courses, strict=True):
+            if course is None:
+                return None
+            for feature in np.flatnonzero(laid.solver[:, k]):
+                coefficient[feature] += np.float32(laid.solver[feature, k]) * course
     found = Courses(jnp.asarray(coefficient), laid.power, jnp.asarray(centre), jnp.asarray(half))
     return found if _true(of, it, nodes, found, summit, seed) else None
 

@@ -1,6 +1,5 @@
 """How likely a patient's scans are at nodes of its effects: what is integrated."""
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -12,34 +11,14 @@ from jax.scipy.special import logsumexp
 
 from pdmodel.likelihood import expected_sizes
 from pdmodel.nodes import Nodes
+from pdmodel.nuts import side_by_side
 from pdmodel.population import FAILED
 from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, log_density
 from pdmodel.quadrature.series import Group, Series
+from pdmodel.quadrature.stored import Courses, read_off
 
 TOGETHER = 16
 """Nodes of all patients solved at a time."""
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Courses:
-    """Courses at all nodes as functions of the shared parameters that they depend on.
-
-    Attributes
-    ----------
-    coefficient : Array, shape (features, nodes, patients, visits), float32
-        Of log sizes, the anchor at 1 mm where there is one.
-    power : tuple of tuple of int, or None
-        Chebyshev degrees of each feature; None where features are courses at even steps of one
-        parameter.
-    centre, half : Array, shape (shared,)
-        Middle and half width of where they hold, transformed scale.
-    """
-
-    coefficient: Array
-    power: tuple[tuple[int, ...], ...] | None = field(metadata={"static": True})
-    centre: Array
-    half: Array
 
 
 class Heights(NamedTuple):
@@ -142,7 +121,8 @@ def _terms(
         expected, ok, known = _course(of, it, effects, population)
     else:
         start = population.start if of.anchor is not None else jnp.zeros(1)
-        expected, ok = course + start[:, None], jnp.ones(patients, bool)
+        ok = jnp.all(jnp.isfinite(course), axis=1)
+        expected = jnp.where(ok[:, None], course, 0.0) + start[:, None]
         known = _read_by_residual(of, _values(of, effects, population, patients))
     start_sd = jnp.broadcast_to(population.start_sd, (patients,)) if of.anchor else None
     pieces = [_read(of, group, expected, known, start_sd) for group in it.groups]
@@ -179,41 +159,18 @@ def _some_heights(of: Coordinates, it: Series, effects: Array, population: Popul
 
 
 @partial(jax.jit, static_argnums=0)
-def _heights_read_off(
-    of: Coordinates, it: Series, effects: Array, population: Population, courses: Courses
+def _some_read(
+    of: Coordinates, it: Series, effects: Array, population: Population, course: Array
 ) -> Heights:
-    course = read_off(courses, population.shared[jnp.array(shared_by_courses(of), int)])
-    return jax.lax.map(
-        lambda each: _terms(of, it, each[0], population, each[1]),
-        (effects, course),
-        batch_size=TOGETHER,
-    )
+    return jax.vmap(lambda e, c: _terms(of, it, e, population, c))(effects, course)
 
 
-def read_off(courses: Courses, at: Array) -> Array:
-    """Give courses at values of what they share, transformed scale; (nodes, patients, visits)."""
-    u = (at - courses.centre) / courses.half
-    if courses.power is not None:
-        feature, stored = chebyshev(u, courses.power), courses.coefficient
-    else:
-        last = len(courses.coefficient) - 1
-        place = 0.5 * (u[0] + 1.0) * last
-        first = jnp.clip(jnp.floor(place).astype(int) - 1, 0, last - 3)
-        feature = cubic(place - first)
-        stored = jax.lax.dynamic_slice_in_dim(courses.coefficient, first, 4)
-    return jnp.tensordot(feature.astype(jnp.float32), stored, 1).astype(float)
-
-
-def cubic(s: Array) -> Array:
-    """Share of values at 0, 1, 2 and 3 in the cubic polynomial through them, at `s`; (4,)."""
-    a, b, c, d = s, s - 1.0, s - 2.0, s - 3.0
-    return jnp.stack([-b * c * d / 6.0, a * c * d / 2.0, -a * b * d / 2.0, a * b * c / 6.0])
-
-
-def chebyshev(u: Array, power: tuple[tuple[int, ...], ...]) -> Array:
-    """Products of Chebyshev polynomials of coordinates between -1 and 1, (features,)."""
-    angle = jnp.arccos(jnp.clip(u, -1.0, 1.0))
-    return jnp.prod(jnp.cos(jnp.array(power, float).reshape(len(power), -1) * angle), axis=1)
+def held(of: Coordinates, it: Series, effects: Array, population: Population) -> Courses:
+    """Solve courses of nodes once, for populations that share what courses depend on."""
+    course, ok = solved(of, it, effects, population)
+    shared = len(shared_by_courses(of))
+    known = jnp.where(ok[..., None], course, jnp.nan)[None].astype(jnp.float32)
+    return Courses(known, ((0,) * shared,), jnp.zeros(shared), jnp.ones(shared))
 
 
 def heights(
@@ -222,18 +179,31 @@ def heights(
 ) -> Heights:  # fmt: skip
     """Log-likelihoods of every patient at nodes of shape (nodes, patients, effects).
 
-    However many nodes there are, they are solved in parts of one size, so that one program serves
-    them all; where there are courses to be read off, nothing is solved.
+    However many nodes there are, they are worked on in parts of one size, so that one program
+    serves them all; where there are courses to be read off, nothing is solved.
     """
+    count, given = len(effects), [effects]
     if courses is not None:
-        return _heights_read_off(of, it, effects, population, courses)
-    count = len(effects)
+        which = jnp.array(shared_by_courses(of), int)
+        given.append(read_off(courses, population.shared[which]))
+    run = _some_heights if courses is None else _some_read
     if count <= TOGETHER:
-        return _some_heights(of, it, effects, population)
-    padded = jnp.pad(effects, ((0, -count % TOGETHER), (0, 0), (0, 0)), mode="edge")
-    parts = jnp.unstack(padded.reshape(-1, TOGETHER, *effects.shape[1:]))
-    found = [_some_heights(of, it, part, population) for part in parts]
+        return run(of, it, effects, population, *given[1:])
+    parts = list(zip(*(_parts(one) for one in given), strict=True))
+
+    def some(k: int) -> Heights:
+        return jax.block_until_ready(run(of, it, parts[k][0], population, *parts[k][1:]))
+
+    found = side_by_side(some, len(parts))
     return jax.tree.map(lambda *x: jnp.concatenate(x)[:count], *found)
+
+
+@jax.jit
+def _parts(values: Array) -> list[Array]:
+    """Cut nodes into parts of one size, the last filled up by its last."""
+    ends = ((0, -len(values) % TOGETHER), *((0, 0),) * (values.ndim - 1))
+    padded = jnp.pad(values, ends, mode="edge")
+    return list(jnp.unstack(padded.reshape(-1, TOGETHER, *values.shape[1:])))
 
 
 def first_scan(of: Coordinates, it: Series, population: Population, ahead: Array) -> Array:

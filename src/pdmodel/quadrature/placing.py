@@ -14,10 +14,11 @@ from pdmodel.quadrature.climb import Known, Summit, climbed
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import tabled
 from pdmodel.quadrature.effort import Effort
-from pdmodel.quadrature.integrand import Courses, shared_by_courses
+from pdmodel.quadrature.integrand import shared_by_courses
 from pdmodel.quadrature.pool import Proposal, Weighed, gathered
 from pdmodel.quadrature.rule import laid
 from pdmodel.quadrature.series import Series
+from pdmodel.quadrature.stored import Courses
 
 type Report = Callable[[Progress], None]
 
@@ -25,7 +26,8 @@ AWAY, AGAIN = 1.0, 3
 """Posterior sds along any coordinate from which nodes lie beside the posterior, and how often they
 are laid anew where that is so."""
 OUT = 2.0
-"""Posterior sds out along what courses share where nodes are laid for, too."""
+"""Sds of the summit out along what courses share where nodes are laid for, too. With 3 the nodes
+that were solved said too little there, and few that agreed with them were off in between."""
 
 
 class Prepared(NamedTuple):

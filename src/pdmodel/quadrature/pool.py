@@ -22,8 +22,9 @@ from pdmodel.nuts import side_by_side
 from pdmodel.population import FAILED
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import Courses, hold, log_marginals, weighed
+from pdmodel.quadrature.integrand import hold, log_marginals, weighed
 from pdmodel.quadrature.series import Series
+from pdmodel.quadrature.stored import Courses
 
 T_DENSITY: Callable[..., np.ndarray] = multivariate_t.logpdf
 TAIL = 7

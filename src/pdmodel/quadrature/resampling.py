@@ -4,6 +4,7 @@ Sampling/importance resampling (Rubin 1988, Bayesian Statistics 3) with weights 
 smoothed and judged (Vehtari and others 2024, arXiv:1507.02646).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,3 +75,20 @@ def smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, float]:
         return finite, 0.0  # no tail
     smooth, pareto_k = array_stats.psislw(-(finite - finite.max()))  # takes what divides
     return np.asarray(smooth), float(pareto_k)
+
+
+def comparable(log_weight: np.ndarray) -> np.ndarray:
+    """Scale weights so that those of several proposals may be put together.
+
+    The density of a proposal is known but for a constant. So weights are divided by their sum, and
+    multiplied by how many independent draws they are worth: a mean of estimates that are weighed
+    so varies least.
+    """
+    smooth, _ = smoothed(log_weight)
+    return log_weight - np.logaddexp.reduce(smooth) + np.log(worth(log_weight) * len(log_weight))
+
+
+def alternated(pieces: Sequence[np.ndarray], chains: int) -> np.ndarray:
+    """Put arrays together so that every chain has some of each."""
+    parts = zip(*(np.split(one, chains) for one in pieces), strict=True)
+    return np.concatenate([part for of_chain in parts for part in of_chain])

@@ -10,7 +10,7 @@ from jax import Array
 from pdmodel.nodes import Nodes, rows_kept
 from pdmodel.nuts import side_by_side
 from pdmodel.quadrature.calibrating import calibrated
-from pdmodel.quadrature.climb import Known, Turn, explored, without_nodes
+from pdmodel.quadrature.climb import Known, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import heights, log_marginals
 from pdmodel.quadrature.series import Series
@@ -60,7 +60,9 @@ def laid(
     raw = max(count, min(raw, MOST // it.data.patients))
     turn = explored(of, it, known, population, key, raw)
     several = (population, *others)
-    height = jnp.stack(side_by_side(lambda k: _heights(of, it, turn, several[k]), len(several)))
+    at_first = turn.log_weight + turn.nodes.log_drawn
+    elsewhere = side_by_side(lambda k: _heights(of, it, turn.nodes, others[k]), len(others))
+    height = jnp.stack([at_first, *elsewhere])
     target = jnp.stack(
         [_widened(*given, turn.nodes) for given in zip(height, several, strict=True)]
     )
@@ -71,10 +73,10 @@ def laid(
     return Rule(nodes, turn.known._replace(nodes=nodes.effects, weight=weight))
 
 
-def _heights(of: Coordinates, it: Series, turn: Turn, population: Population) -> Array:
+def _heights(of: Coordinates, it: Series, nodes: Nodes, population: Population) -> Array:
     """Log-likelihood and log density of nodes under a population, (nodes, patients)."""
-    found = heights(of, it, turn.nodes.effects, population)
-    return found.first + found.rest + log_density(turn.nodes.effects, population)
+    found = heights(of, it, nodes.effects, population)
+    return found.first + found.rest + log_density(nodes.effects, population)
 
 
 def _widened(height: Array, population: Population, nodes: Nodes) -> Array:
