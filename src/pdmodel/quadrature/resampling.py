@@ -84,8 +84,8 @@ def comparable(log_weight: np.ndarray) -> np.ndarray:
     multiplied by how many independent draws they are worth: a mean of estimates that are weighed
     so varies least.
     """
-    smooth, _ = smoothed(log_weight)
-    return log_weight - np.logaddexp.reduce(smooth) + np.log(worth(log_weight) * len(log_weight))
+    finite = np.where(np.isfinite(log_weight), log_weight, -np.inf)
+    return finite - np.logaddexp.reduce(finite) + np.log(worth(finite) * len(finite))
 
 
 def alternated(pieces: Sequence[np.ndarray], chains: int) -> np.ndarray:
