@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.scipy.special import logsumexp
 
 from pdmodel.likelihood import expected_sizes
@@ -194,7 +195,8 @@ def heights(
     def some(k: int) -> Heights:
         return jax.block_until_ready(run(of, it, parts[k][0], population, *parts[k][1:]))
 
-    found = side_by_side(some, len(parts))
+    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves((given, population)))
+    found = list(map(some, range(len(parts)))) if traced else side_by_side(some, len(parts))
     return jax.tree.map(lambda *x: jnp.concatenate(x)[:count], *found)
 
 
