@@ -14,7 +14,8 @@ from surroundings import heading, part
 import pdmodel as pdm
 from pdmodel.data.demo import REGIMEN, demo_cohort
 from pdmodel.diagnose import Diagnosis
-from pdmodel.nuts import Progress, cores
+from pdmodel.nuts import Progress
+from pdmodel.parallel import cores
 
 jax.config.update("jax_enable_x64", True)
 

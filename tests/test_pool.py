@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.integrate import quad
 
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature import pool as pooling
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.emulator import WARM, emulator, proposed

@@ -170,7 +170,7 @@ def test_a_stored_likelihood_that_falls_off_too_fast_is_found_out(
     mean, sd = exact
     x = mean + sd * np.random.default_rng(5).standard_normal((400, len(of)))
     effort, before = EFFORTS["quick"]._replace(fresh=2048), Prepared(summit, nodes, summit.known)
-    monkeypatch.setattr(by_nodes, "shared_by_courses", lambda _: (0,))
+    monkeypatch.setattr("pdmodel.quadrature.placing.shared_by_courses", lambda _: (0,))
     right = by_nodes.checked(of, it, before, effort, x, jax.random.key(1))
     assert abs(float(right["too_steep_nats"])) < 0.5
     exactly = by_nodes.at_one

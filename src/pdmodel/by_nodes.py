@@ -12,14 +12,15 @@ from jax import Array
 from pdmodel.checkpoint import Checkpoints
 from pdmodel.heights import noise_of
 from pdmodel.keys import key_of
-from pdmodel.nuts import Draws, Progress, Settings, side_by_side
-from pdmodel.quadrature.climb import Known, Summit, Turn, explored, without_nodes
+from pdmodel.nuts import Draws, Progress, Settings
+from pdmodel.parallel import side_by_side
+from pdmodel.quadrature.climb import Known, Turn, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population
 from pdmodel.quadrature.effort import Effort
 from pdmodel.quadrature.emulator import Emulator, emulator, proposed
-from pdmodel.quadrature.integrand import log_marginals, log_posterior, shared_by_courses
+from pdmodel.quadrature.integrand import log_marginals, log_posterior
 from pdmodel.quadrature.patients import patients
-from pdmodel.quadrature.placing import Placed, Prepared, Weighing, placed
+from pdmodel.quadrature.placing import Placed, Prepared, Weighing, beside, out_along, placed
 from pdmodel.quadrature.pool import Weighed, at_one, together, weigh
 from pdmodel.quadrature.resampling import Chosen, alternated, comparable, resampled, worth
 from pdmodel.quadrature.rule import MOST
@@ -32,8 +33,8 @@ type Sampled = tuple[Draws, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 WORTH = 0.5
 """Independent draws, for each that is asked for, which proposed positions must be worth."""
-TIMES = 4
-"""How many times as many positions as draws the last emulator proposes at most."""
+TIMES = 3
+"""How many times as many positions as draws are proposed at last, at most."""
 OUT = 2.5
 """Posterior sds from its middle at which the likelihood is checked along what courses share."""
 
@@ -73,6 +74,7 @@ def by_nodes(
     """Sample the population with patients integrated out over nodes, then the patients."""
     where, mine, chosen = settled(of, it, seed, settings, effort, report, checkpoints)
     shape, before = (settings.chains, settings.draws), where.before
+    flat = mine.x.reshape(-1, len(of))
     values = _values(of, it, before.known, mine.x, mine.effects, seed, report)
     statistics = {
         "diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int),
@@ -82,7 +84,7 @@ def by_nodes(
         "pareto_k": np.array(chosen.pareto_k),
         "effective_share": np.array(min(chosen.effective / chosen.row.size, 1.0)),
         "climb_settled": np.array(before.summit.settled),
-        "nodes_away_sds": np.array(beside(mine.x.reshape(-1, len(of)), before.summit)),
+        "nodes_away_sds": np.array(beside(before.summit, flat.mean(axis=0), flat.std(axis=0))),
         "courses_read_off": np.array(before.courses is not None),
         "outside_grid": np.array(0.0),
         "nodes_effective": mine.effective.mean(axis=(0, 1)),
@@ -91,7 +93,6 @@ def by_nodes(
         "nodes_not_solved": np.array(mine.failed.mean()),
     }
     report(Progress("checking", 0, 1, 0))
-    flat = mine.x.reshape(-1, len(of))
     figures |= checked(of, it, before, effort, flat, key_of(seed, "check"))
     positions = {name: mine.x[..., k] for k, name in enumerate(of.names)}
     return Draws(positions, statistics), values, figures
@@ -123,14 +124,13 @@ def _weighed(
     good: list[float] = []
 
     def add(stand_in: Emulator, count: int, name: str) -> None:
-        told.total += count
+        told.total += count if pieces else 0
         found = of_positions(proposed(stand_in, count, key_of(seed, "emulator", name)), name)
         log_weight = found.log_posterior - stand_in.log_density(found.x)
         pieces.append(found)
         weights.append(comparable(log_weight))
         good.append(worth(log_weight) * count / total)
 
-    told.total -= total
     stand_in = emulator(every.x, every.log_posterior, around)
     for turn in range(effort.more + 1):
         add(stand_in, total, f"draws {turn}")
@@ -139,17 +139,11 @@ def _weighed(
         every = together([every, pieces[-1]])
         stand_in = emulator(every.x, every.log_posterior, around)
     if (missing := WORTH - sum(good)) > 0:
-        times = min(TIMES - 1, int(np.ceil(missing / good[-1])))
+        times = min(TIMES, int(np.ceil(missing / good[-1])))
         add(stand_in, times * total, "more draws")
     chains = settings.chains
     found = Weighed(*(alternated(parts, chains) for parts in zip(*pieces, strict=True)))
     return found, alternated(weights, chains)
-
-
-def beside(x: np.ndarray, summit: Summit) -> float:
-    """How far the mean of draws lies from where nodes were laid: sds, where that is most."""
-    apart = np.abs(np.mean(x, axis=0) - np.asarray(summit.position))
-    return float(np.max(apart / np.std(x, axis=0)))
 
 
 class Ticks:
@@ -209,12 +203,7 @@ def checked(
     rows = np.linspace(0, len(x) - 1, effort.checks).astype(int)
     fresh_nodes = max(effort.nodes, min(effort.fresh, MOST // it.data.patients))
     covariance, middle = np.atleast_2d(np.cov(x.T)), np.mean(x, axis=0)
-    out = [
-        middle + sign * OUT * covariance[k] / np.sqrt(covariance[k, k])
-        for k in (shared_by_courses(of) if of.effects else ())
-        for sign in (1.0, -1.0)
-    ]
-    places = [*x[rows], *out]
+    places = [*x[rows], *out_along(of, middle, covariance, OUT)]
 
     def explored_anew(known: Known, population: Population, here: Array) -> Turn:
         if not of.effects:

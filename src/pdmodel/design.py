@@ -30,7 +30,8 @@ from pdmodel.marginal import (
 )
 from pdmodel.model import Model
 from pdmodel.nodes import fresh_marginal, walked
-from pdmodel.nuts import Draws, Progress, Settings, sample, side_by_side
+from pdmodel.nuts import Draws, Progress, Settings, sample
+from pdmodel.parallel import side_by_side
 from pdmodel.population import Picture, hierarchical, separate
 
 type Report = Callable[[Progress], None]

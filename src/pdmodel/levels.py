@@ -15,7 +15,7 @@ from pdmodel.look import Look, climbed, log_normal, positions
 from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
 from pdmodel.nodes import Nodes, Weighed, kept, log_marginals, refined
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.population import blank
 from pdmodel.quadrature.climb import climbed as to_the_mode
 from pdmodel.quadrature.coordinates import Coordinates, no_traits

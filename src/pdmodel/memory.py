@@ -18,7 +18,8 @@ from pdmodel.likelihood import Evidence
 from pdmodel.marginal import POINTS, split
 from pdmodel.model import Model
 from pdmodel.nodes import KERNELS
-from pdmodel.nuts import Settings, cores
+from pdmodel.nuts import Settings
+from pdmodel.parallel import cores
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.courses import room
 from pdmodel.quadrature.effort import EFFORTS
@@ -63,7 +64,7 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     }
     if method in ("nodes", "quick"):
         effort = EFFORTS[method]
-        pooled = effort.positions() + (effort.more + TIMES) * draws
+        pooled = effort.positions() + (effort.more + 1 + TIMES) * draws
         shared = len(shared_by_courses(Coordinates(model)))
         populations = 1 + effort.others + 2 * shared
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6 + 2 * populations

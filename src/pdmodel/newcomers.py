@@ -17,7 +17,8 @@ from pdmodel.influence import coordinates, traits
 from pdmodel.keys import key_of
 from pdmodel.likelihood import Evidence, evidence, stacked
 from pdmodel.nodes import Nodes
-from pdmodel.nuts import Draws, side_by_side
+from pdmodel.nuts import Draws
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.climb import Known, explored, nothing_known
 from pdmodel.quadrature.coordinates import Coordinates, Population, Traits
 from pdmodel.quadrature.integrand import log_weights

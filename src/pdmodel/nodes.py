@@ -4,7 +4,7 @@ Exploration (`pdmodel.look`) gives weighted nodes of a rough proposal. Here they
 centres of a mixture of Student-t kernels, one mixture a patient, from which further nodes are
 drawn; a part comes from the population itself, so that no weight can run away. Curved ridges and
 separate modes are followed as they are. Nodes are spread evenly (Sobol points, shifted at random
-for each patient), which halves the error of what is averaged over them, and more.
+for each patient), which about halves the error of what is averaged over them.
 """
 
 from collections.abc import Callable

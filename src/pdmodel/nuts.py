@@ -1,9 +1,6 @@
 """NumPyro's NUTS in chunks, so that a run can show how far it is; each chain has its own key."""
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +11,7 @@ from jax import Array
 from numpyro.infer.hmc import hmc
 
 from pdmodel.checkpoint import NOT_KEPT, Checkpoints
+from pdmodel.parallel import side_by_side
 
 type Positions = Mapping[str, Array]
 type PotentialOf = Callable[..., Callable[[Positions], Array]]
@@ -65,30 +63,6 @@ class Progress(NamedTuple):
     divergences: int
     failed: int = 0
     """Courses that were not solved, where they are counted."""
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-_WITHIN = threading.local()
-
-
-def side_by_side[T](work: Callable[[int], T], count: int) -> list[T]:
-    """Do independent pieces of work in threads, as many at a time as there are cores.
-
-    Within such a piece there is no core to spare, and pieces are done one after the other.
-    """
-    if getattr(_WITHIN, "piece", False):
-        return [work(k) for k in range(count)]
-
-    def piece(k: int) -> T:
-        _WITHIN.piece = True
-        return work(k)
-
-    with ThreadPoolExecutor(max_workers=max(1, min(count, cores()))) as pool:
-        return list(pool.map(piece, range(count)))
 
 
 def kernel(

@@ -74,14 +74,13 @@ def plot(
     for name in options:
         if name not in takes:
             raise OptionError(_refusal(kind, name))
-    given = None if table is None else _read(kind, table)
-    if given is not None:
-        options["table"] = given
+    if table is not None:
+        options["table"] = _read(kind, table)
     if "hide_ids" in takes:  # other kinds name nobody
         options["hide_ids"] = hide_ids
     fitted = startup.fitted(run)
-    if table is not None and given is not None:
-        _of_the_run(given, table, run, fitted.cohort)
+    if table is not None:
+        _of_the_run(options["table"], table, run, fitted.cohort)
     with busy("Drawing"):
         figure = KINDS[kind](fitted, **options)
     path = output or run / "plots" / f"{kind}.png"

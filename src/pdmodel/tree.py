@@ -12,7 +12,8 @@ from pdmodel.data import Cohort
 from pdmodel.keys import key_of
 from pdmodel.likelihood import Evidence, log_likelihood
 from pdmodel.model import Model
-from pdmodel.nuts import Draws, side_by_side
+from pdmodel.nuts import Draws
+from pdmodel.parallel import side_by_side
 from pdmodel.parameter import Parameter
 from pdmodel.population import prior_draws
 

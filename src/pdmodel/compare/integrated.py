@@ -9,7 +9,7 @@ from pdmodel.errors import RunError
 from pdmodel.fit import Fit
 from pdmodel.keys import key_of
 from pdmodel.newcomers import KEPT, LAID, known_under
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.integrand import log_marginals, log_weights
 from pdmodel.quadrature.rule import laid
 

@@ -16,7 +16,8 @@ from pdmodel.fit import Fit, quiet
 from pdmodel.likelihood import evidence
 from pdmodel.newcomers import nodes_given
 from pdmodel.nodes import Nodes
-from pdmodel.nuts import Progress, Settings, side_by_side
+from pdmodel.nuts import Progress, Settings
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.effort import EFFORTS
 from pdmodel.quadrature.integrand import log_marginals, weighed

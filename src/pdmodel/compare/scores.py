@@ -19,7 +19,7 @@ from pdmodel.course import Accuracy
 from pdmodel.keys import key_of
 from pdmodel.likelihood import kinetics_of
 from pdmodel.model import Model
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.residual import ROUNDED_MM, SMALLEST_MM, Scans
 from pdmodel.trajectory import trajectories
 

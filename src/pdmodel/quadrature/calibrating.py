@@ -55,10 +55,9 @@ def calibrated(
     weight = jax.nn.softmax(log_height[0] - nodes.log_drawn, axis=0)
     mean = jnp.einsum("np,npi->pi", weight, nodes.effects)
     sd = jnp.sqrt(jnp.einsum("np,npi->pi", weight, (nodes.effects - mean) ** 2)) + 1e-9
-    moment = _moments((effects - mean) / sd, crossed=crossed)
-    wanted = jnp.einsum(
-        "np,npf->pf", weight, _moments((nodes.effects - mean) / sd, crossed=crossed)
-    )
+    every = _moments((nodes.effects - mean) / sd, crossed=crossed)
+    moment = jnp.take_along_axis(every, row[..., None], axis=0)
+    wanted = jnp.einsum("np,npf->pf", weight, every)
     summed = jnp.concatenate([jnp.moveaxis(share, 0, -1), share[0][..., None] * moment], axis=-1)
     goal = jnp.concatenate([jnp.ones((len(wanted), len(share))), wanted], axis=1)
     factor = jax.vmap(_log_factors, (1, 0), 1)(summed, goal)

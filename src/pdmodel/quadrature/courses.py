@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from pdmodel.nodes import Nodes
-from pdmodel.nuts import cores, side_by_side
+from pdmodel.parallel import cores, side_by_side
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.integrand import hold, shared_by_courses, solved

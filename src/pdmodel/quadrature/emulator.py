@@ -17,7 +17,8 @@ from jax import Array
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from pdmodel.nuts import Settings, kernel, side_by_side
+from pdmodel.nuts import Settings, kernel
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.pool import Proposal
 
 SPAN = 30.0

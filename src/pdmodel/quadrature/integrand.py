@@ -12,7 +12,7 @@ from jax.scipy.special import logsumexp
 
 from pdmodel.likelihood import expected_sizes
 from pdmodel.nodes import Nodes
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.population import FAILED
 from pdmodel.quadrature.coordinates import Coordinates, Population, Traits, log_density
 from pdmodel.quadrature.series import Group, Series

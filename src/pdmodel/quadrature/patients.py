@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from pdmodel.nodes import walked
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import expected_course, term_sum
 from pdmodel.quadrature.series import Series

@@ -83,7 +83,10 @@ def prepared(
     key = key_of(seed, name)
     root = np.linalg.cholesky(summit.covariance)
     z = np.random.default_rng([seed, turn, 2]).standard_normal((effort.others, len(of)))
-    around = [*(summit.position + root @ one for one in z), *out_along(of, summit)]
+    around = [
+        *(summit.position + root @ one for one in z),
+        *out_along(of, np.asarray(summit.position), summit.covariance, OUT),
+    ]
     others = [of.population(jnp.asarray(x), it.traits) for x in around]
     counts = (effort.raw, effort.nodes)
     rule = checkpoints.kept(
@@ -92,14 +95,23 @@ def prepared(
     return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
 
 
-def out_along(of: Coordinates, summit: Summit) -> list[np.ndarray]:
-    """Positions `OUT` sds to both sides along each parameter that courses share."""
-    covariance = summit.covariance
+def out_along(
+    of: Coordinates, middle: np.ndarray, covariance: np.ndarray, sds: float
+) -> list[np.ndarray]:
+    """Positions so many sds to both sides along each parameter that courses share, by turns.
+
+    Other coordinates are moved as they are correlated with it.
+    """
     return [
-        np.asarray(summit.position) + sign * OUT * covariance[k] / np.sqrt(covariance[k, k])
-        for k in shared_by_courses(of)
+        middle + sign * sds * covariance[k] / np.sqrt(covariance[k, k])
+        for k in (shared_by_courses(of) if of.effects else ())
         for sign in (1.0, -1.0)
     ]
+
+
+def beside(summit: Summit, mean: np.ndarray, sd: np.ndarray) -> float:
+    """How far a posterior lies from where nodes were laid: sds, of the coordinate of the most."""
+    return float(np.max(np.abs(mean - np.asarray(summit.position)) / sd))
 
 
 def placed(
@@ -118,8 +130,7 @@ def placed(
             return weighing(before, x, _numbered(name, turn))
 
         every, around = gathered(of_positions, summit, seed, effort.rounds, effort.pooled)
-        apart = np.abs(around.mean - np.asarray(summit.position))
-        away = float(np.max(apart / np.sqrt(np.diag(around.covariance))))
+        away = beside(summit, around.mean, np.sqrt(np.diag(around.covariance)))
         return Placed(before, every, around, away)
 
     report(Progress("climbing", 0, 1, 0))

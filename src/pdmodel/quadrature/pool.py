@@ -18,7 +18,7 @@ from scipy.stats import multivariate_t
 
 from pdmodel.checkpoint import Checkpoints
 from pdmodel.nodes import Nodes
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.population import FAILED
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates

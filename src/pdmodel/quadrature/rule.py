@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pdmodel.nodes import Nodes, rows_kept
-from pdmodel.nuts import side_by_side
+from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.calibrating import calibrated
 from pdmodel.quadrature.climb import Known, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
