@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from pdmodel import Cohort, Model, Patient, mechanism, residual
+from pdmodel import Cohort, Model, Patient, drug, mechanism, residual
 from pdmodel.by_nodes import settled
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.integration import HEAVY
@@ -25,7 +25,7 @@ from pdmodel.quadrature import placing
 from pdmodel.quadrature.climb import Summit, nothing_known
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
 from pdmodel.quadrature.effort import EFFORTS
-from pdmodel.quadrature.placing import AWAY, placed
+from pdmodel.quadrature.placing import AWAY, out_along, placed, wider
 from pdmodel.quadrature.pool import weigh
 from pdmodel.quadrature.series import series
 
@@ -128,3 +128,19 @@ def test_nodes_that_were_laid_beside_the_posterior_are_laid_anew(closed_form, it
     assert np.all(np.abs(np.asarray(found.before.summit.position) - mean) < 1.5 * sd)
     monkeypatch.setattr(placing, "AGAIN", 0)
     assert placed(*asked).away > AWAY
+
+
+def test_nodes_are_laid_out_along_what_courses_share_and_where_patients_differ_more():
+    of = Coordinates(Model(mechanism("exhaustion"), (drug("atezolizumab"),), residual("walk")))
+    rng = np.random.default_rng(9)
+    root = rng.standard_normal((len(of), len(of)))
+    middle, covariance = rng.standard_normal(len(of)), root @ root.T
+    sd = np.sqrt(np.diag(covariance))
+    places = [*out_along(of, middle, covariance, 2.0), *wider(of, middle, covariance, 2.0)]
+    moved = ["waning_z", "waning_z", "growth_sd_z", "kill_sd_z", "volatility_sd_z"]
+    for place, name, sds in zip(places, moved, [2.0, -2.0, 2.0, 2.0, 2.0], strict=True):
+        k = of.names.index(name)
+        off = place - middle
+        assert off[k] == pytest.approx(sds * sd[k])
+        assert off @ np.linalg.solve(covariance, off) == pytest.approx(4.0)  # nothing is likelier
+    assert out_along(OF, middle[: len(OF)], np.eye(len(OF)), 2.0) == []

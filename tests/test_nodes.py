@@ -11,6 +11,7 @@ from pdmodel.heights import noise_of
 from pdmodel.nodes import Nodes, along_curve, drawn_nodes, kept, rows_kept, spread_evenly
 from pdmodel.quadrature.calibrating import calibrated
 from pdmodel.quadrature.climb import Known
+from pdmodel.quadrature.integrand import log_marginals, log_marginals_kept
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 
@@ -66,6 +67,21 @@ def test_the_density_of_nodes_is_the_one_they_are_drawn_from(many):
     np.testing.assert_allclose(off, 0.0, atol=0.06)
 
 
+def test_nodes_around_several_looks_have_the_density_of_all_together(known):
+    """The integral of either normal is one; around one look alone that of the other is not."""
+    away = 6.0 * SD
+    other = known._replace(
+        centre=known.centre + away, mean=known.mean + away, nodes=known.nodes + away
+    )
+    nodes = drawn_nodes(jax.random.key(7), known, MANY, other)
+    assert nodes.effects.shape == (MANY, PATIENTS, 2)
+    for centre in (MEAN, MEAN + away):
+        off = log_mean(nodes, centre=centre)
+        np.testing.assert_allclose(off, 0.0, atol=0.09)
+    alone = drawn_nodes(jax.random.key(7), known, MANY)
+    assert np.abs(log_mean(alone, centre=MEAN + away)).max() > 0.3
+
+
 def test_students_tails_are_as_heavy_as_their_density_says(known):
     """Means of squares under importance weights; kernels alone reach so far."""
     nodes = drawn_nodes(jax.random.key(5), known, 20_000)
@@ -84,6 +100,20 @@ def test_neighbours_along_the_curve_are_near_in_every_direction():
     for k in range(3):
         blocks = (effects[order[:, k], k] @ inverse).reshape(32, 16, 2)
         assert np.all(blocks.std(axis=1).mean(axis=0) < 0.45)  # of 1 in all
+
+
+def test_logs_of_noisy_means_are_brought_back_by_their_noise(many):
+    """On average, over choices and patients, most of what few nodes are too low by is gone."""
+    target, away = height(many.effects, sd=1.3 * SD), {"centre": MEAN + 2.0 * SD}
+    exact = log_mean(many, **away)
+    plain, brought = [], []
+    for key in jax.random.split(jax.random.key(8), 60):
+        nodes = kept(key, many, target, FEW)
+        log_weight = jnp.asarray(height(nodes.effects, **away) - nodes.log_drawn)
+        plain.append(log_marginals(log_weight) - exact)
+        brought.append(log_marginals_kept(log_weight) - exact)
+    assert np.mean(plain) < -0.05
+    assert abs(np.mean(brought)) < 0.4 * abs(np.mean(plain))
 
 
 def test_kept_nodes_stand_for_the_target_without_a_bias(many):

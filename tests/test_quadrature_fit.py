@@ -25,7 +25,7 @@ from pdmodel.nuts import Settings
 from pdmodel.quadrature.climb import climbed
 from pdmodel.quadrature.coordinates import Coordinates, no_traits
 from pdmodel.quadrature.effort import EFFORTS
-from pdmodel.quadrature.integrand import log_posterior, log_weights, weighed
+from pdmodel.quadrature.integrand import log_marginals, log_posterior, log_weights, weighed
 from pdmodel.quadrature.placing import Placed, Prepared
 from pdmodel.quadrature.pool import gathered, weigh
 from pdmodel.quadrature.resampling import resampled
@@ -90,7 +90,7 @@ def over_a_grid(of, it, x):
     effects = jnp.broadcast_to(place[:, None, None], (121, it.data.patients, 1))
     grid = Nodes(effects, jnp.zeros((121, it.data.patients)))
     population = of.population(x, it.traits)
-    return log_posterior(of, it, log_weights(of, it, grid, population), x)
+    return log_posterior(of, it, log_marginals(log_weights(of, it, grid, population)), x)
 
 
 def test_the_climb_ends_at_the_mode(posed, summit):

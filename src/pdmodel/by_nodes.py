@@ -220,7 +220,7 @@ def checked(
             explored_anew(known, population, jax.random.fold_in(here, turn)).log_weight
             for turn in range(2)
         )
-        fresh = log_posterior(of, it, jnp.concatenate([half, other]), at)
+        fresh = log_posterior(of, it, log_marginals(jnp.concatenate([half, other])), at)
         noise = noise_of(log_marginals(half), log_marginals(other), it.seen)
         return float(fresh - float(stored)), noise
 

@@ -81,7 +81,7 @@ class Around(Protocol):
 
 
 @partial(jax.jit, static_argnums=2)
-def drawn_nodes(key: Array, look: Around, count: int) -> Nodes:
+def drawn_nodes(key: Array, look: Around, count: int, *more: Around) -> Nodes:
     """Draw nodes from a mixture of kernels around those of `look`, and from its population.
 
     Parameters
@@ -90,38 +90,74 @@ def drawn_nodes(key: Array, look: Around, count: int) -> Nodes:
     look : Around
     count : int
         Nodes to draw for each patient: in even numbers from each part of the mixture.
+    *more
+        Further looks, such as under other populations; as many nodes are drawn around each.
 
     Returns
     -------
     Nodes
+        With the density of all looks together.
     """
-    k1, k2, k3 = jax.random.split(key, 3)
-    patients, d = look.mean.shape
-    wide = int(DEFENSIVE * count)
-    near = count - wide
-    kernels = resampled(k1, look.nodes, look.weight, KERNELS)
-    scale = jnp.tile(jnp.array(SCALES), KERNELS // len(SCALES))
-    root = jnp.linalg.cholesky(look.covariance)
-    u = spread_evenly(k2, near, patients, d + 1)
-    tail = jnp.interp(u[..., d:], jnp.asarray(QUANTILES), jnp.asarray(STRETCH))
-    jump = jnp.einsum("pij,npj->npi", root, ndtri(u[..., :d]) * tail)
-    spread = WIDENED * look.sd
-    which = jnp.arange(near) * KERNELS // near  # neighbours in a sequence are spread evenly, too
-    local = kernels[which] + scale[which, None, None] * jump
-    broad = look.centre + spread * ndtri(spread_evenly(k3, wide, patients, d))
-    effects = jnp.concatenate([local, broad])
-    inverse = jnp.linalg.inv(root)
-    volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)), axis=1)
+    looks = (look, *more)
+    drawn = [(count + k) // len(looks) for k in range(len(looks))]
+    keys = [key, *(jax.random.fold_in(key, k) for k in range(len(more)))]
+    parts = [_Part.around(*given) for given in zip(keys, looks, strict=True)]
+    effects = jnp.concatenate([part.draw(size) for part, size in zip(parts, drawn, strict=True)])
+    density = [
+        part.log_density(effects, size) + jnp.log(size / count)
+        for part, size in zip(parts, drawn, strict=True)
+    ]
+    return Nodes(effects, logsumexp(jnp.stack(density), axis=0))
 
-    def kernel(at: tuple[Array, Array]) -> Array:
-        centre, scale = at
-        z = jnp.einsum("pij,npj->npi", inverse, effects - centre) / scale
-        return log_student(z, volume + d * jnp.log(scale))
 
-    mixture = logsumexp(jax.lax.map(kernel, (kernels, scale)), axis=0) - jnp.log(KERNELS)
-    broad = log_normal(effects, look.centre, spread)
-    share = wide / count
-    return Nodes(effects, jnp.logaddexp(jnp.log1p(-share) + mixture, jnp.log(share) + broad))
+class _Part(NamedTuple):
+    """Kernels around the nodes of one look, and its population somewhat widened."""
+
+    keys: Array
+    kernels: Array
+    scale: Array
+    root: Array
+    centre: Array
+    spread: Array
+
+    @classmethod
+    def around(cls, key: Array, look: Around) -> "_Part":
+        keys = jax.random.split(key, 3)
+        kernels = resampled(keys[0], look.nodes, look.weight, KERNELS)
+        scale = jnp.tile(jnp.array(SCALES), KERNELS // len(SCALES))
+        root = jnp.linalg.cholesky(look.covariance)
+        return cls(keys[1:], kernels, scale, root, look.centre, WIDENED * look.sd)
+
+    def draw(self, count: int) -> Array:
+        """Draw nodes, (count, patients, effects)."""
+        k1, k2 = self.keys
+        _, patients, d = self.kernels.shape
+        wide = int(DEFENSIVE * count)
+        near = count - wide
+        u = spread_evenly(k1, near, patients, d + 1)
+        tail = jnp.interp(u[..., d:], jnp.asarray(QUANTILES), jnp.asarray(STRETCH))
+        jump = jnp.einsum("pij,npj->npi", self.root, ndtri(u[..., :d]) * tail)
+        which = jnp.arange(near) * KERNELS // near  # neighbours in a sequence are spread, too
+        local = self.kernels[which] + self.scale[which, None, None] * jump
+        broad = self.centre + self.spread * ndtri(spread_evenly(k2, wide, patients, d))
+        return jnp.concatenate([local, broad])
+
+    def log_density(self, effects: Array, count: int) -> Array:
+        """Log density of nodes of which `count` are drawn, (nodes, patients)."""
+        d = effects.shape[-1]
+        inverse = jnp.linalg.inv(self.root)
+        volume = jnp.sum(jnp.log(jnp.diagonal(self.root, axis1=1, axis2=2)), axis=1)
+
+        def kernel(at: tuple[Array, Array]) -> Array:
+            centre, scale = at
+            z = jnp.einsum("pij,npj->npi", inverse, effects - centre) / scale
+            return log_student(z, volume + d * jnp.log(scale))
+
+        each = jax.lax.map(kernel, (self.kernels, self.scale))
+        mixture = logsumexp(each, axis=0) - jnp.log(KERNELS)
+        broad = log_normal(effects, self.centre, self.spread)
+        share = int(DEFENSIVE * count) / count
+        return jnp.logaddexp(jnp.log1p(-share) + mixture, jnp.log(share) + broad)
 
 
 def spread_evenly(key: Array, count: int, patients: int, size: int) -> Array:

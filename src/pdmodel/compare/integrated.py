@@ -10,7 +10,7 @@ from pdmodel.fit import Fit
 from pdmodel.keys import key_of
 from pdmodel.newcomers import KEPT, LAID, known_under
 from pdmodel.parallel import side_by_side
-from pdmodel.quadrature.integrand import log_marginals, log_weights
+from pdmodel.quadrature.integrand import log_marginals_kept, log_weights
 from pdmodel.quadrature.rule import laid
 
 DRAWS = 400
@@ -59,7 +59,7 @@ def log_marginal(fit: Fit) -> np.ndarray:
 
     def one(k: int) -> np.ndarray:
         here = jax.tree.map(lambda part: part[k], population)
-        return np.asarray(log_marginals(log_weights(of, it, nodes, here)))
+        return np.asarray(log_marginals_kept(log_weights(of, it, nodes, here)))
 
     found = np.stack(side_by_side(one, chains * each))
     return found.reshape(chains, each, -1)

@@ -20,7 +20,7 @@ from pdmodel.nuts import Progress, Settings
 from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.effort import EFFORTS
-from pdmodel.quadrature.integrand import log_marginals, weighed
+from pdmodel.quadrature.integrand import log_marginals_kept, weighed
 from pdmodel.quadrature.series import Series, seeing
 
 SAME = ("warmup", "draws", "chains", "target_accept", "max_depth")
@@ -101,4 +101,4 @@ def marginals(of: Coordinates, it: Series, x: np.ndarray, seed: int) -> np.ndarr
 
 def _at(of: Coordinates, it: Series, nodes: Nodes, x: np.ndarray) -> np.ndarray:
     _, log_weight = weighed(of, it, nodes, jnp.asarray(x))
-    return np.asarray(log_marginals(log_weight))
+    return np.asarray(log_marginals_kept(log_weight))

@@ -113,11 +113,15 @@ def nothing_known(of: Coordinates, it: Series, population: Population) -> Known:
 
 
 def explored(
-    of: Coordinates, it: Series, known: Known, population: Population, key: Array, count: int
-) -> Turn:
-    """Draw nodes for every patient around what is known, and weigh them under a population."""
+    of: Coordinates, it: Series, known: Known, population: Population, key: Array, count: int,
+    *more: Known,
+) -> Turn:  # fmt: skip
+    """Draw nodes for every patient around what is known, and weigh them under a population.
+
+    They are drawn around what is known under other populations, too, if more is given.
+    """
     sd = spreads(population)
-    nodes = drawn_nodes(key, known._replace(centre=population.centre, sd=sd), count)
+    nodes = drawn_nodes(key, known._replace(centre=population.centre, sd=sd), count, *more)
     found = heights(of, it, nodes.effects, population)
     return _turn(nodes, found.first + found.rest, found.ahead, population, sd)
 

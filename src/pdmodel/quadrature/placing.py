@@ -83,14 +83,17 @@ def prepared(
     key = key_of(seed, name)
     root = np.linalg.cholesky(summit.covariance)
     z = np.random.default_rng([seed, turn, 2]).standard_normal((effort.others, len(of)))
-    around = [
-        *(summit.position + root @ one for one in z),
-        *out_along(of, np.asarray(summit.position), summit.covariance, OUT),
-    ]
-    others = [of.population(jnp.asarray(x), it.traits) for x in around]
+    at = (of, np.asarray(summit.position), summit.covariance, OUT)
+    others, far = (
+        [of.population(jnp.asarray(x), it.traits) for x in places]
+        for places in (
+            [summit.position + root @ one for one in z],
+            [*out_along(*at), *wider(*at)],
+        )
+    )
     counts = (effort.raw, effort.nodes)
     rule = checkpoints.kept(
-        name, lambda: laid(of, it, summit.known, population, key, *counts, others)
+        name, lambda: laid(of, it, summit.known, population, key, *counts, others, far)
     )
     return Prepared(summit, *rule, tabled(of, it, rule.nodes, summit, seed))
 
@@ -102,11 +105,20 @@ def out_along(
 
     Other coordinates are moved as they are correlated with it.
     """
-    return [
-        middle + sign * sds * covariance[k] / np.sqrt(covariance[k, k])
-        for k in (shared_by_courses(of) if of.effects else ())
-        for sign in (1.0, -1.0)
-    ]
+    along = shared_by_courses(of) if of.effects else ()
+    return [_moved(middle, covariance, k, sign * sds) for k in along for sign in (1.0, -1.0)]
+
+
+def wider(
+    of: Coordinates, middle: np.ndarray, covariance: np.ndarray, sds: float
+) -> list[np.ndarray]:
+    """Positions at which patients differ more, in one effect each; others moved as correlated."""
+    along = [of.names.index(f"{q.name}_sd_z") for q in of.effects]
+    return [_moved(middle, covariance, k, sds) for k in along]
+
+
+def _moved(middle: np.ndarray, covariance: np.ndarray, along: int, sds: float) -> np.ndarray:
+    return middle + sds * covariance[along] / np.sqrt(covariance[along, along])
 
 
 def beside(summit: Summit, mean: np.ndarray, sd: np.ndarray) -> float:

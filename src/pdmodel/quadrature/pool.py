@@ -22,7 +22,7 @@ from pdmodel.parallel import side_by_side
 from pdmodel.population import FAILED
 from pdmodel.quadrature.climb import Summit
 from pdmodel.quadrature.coordinates import Coordinates
-from pdmodel.quadrature.integrand import hold, log_marginals, weighed
+from pdmodel.quadrature.integrand import hold, log_marginals_kept, weighed
 from pdmodel.quadrature.series import Series
 from pdmodel.quadrature.stored import Courses
 
@@ -143,7 +143,7 @@ def _told(log_weight: Array, effects: Array, key: Array) -> tuple[Array, ...]:
     """Log marginal likelihoods, effective numbers of nodes, a node of each patient, failures."""
     effective = 1.0 / jnp.sum(jax.nn.softmax(log_weight, axis=0) ** 2, axis=0)
     node = chosen(key, log_weight, effects)
-    return log_marginals(log_weight), effective, node, jnp.sum(log_weight < 0.5 * FAILED)
+    return log_marginals_kept(log_weight), effective, node, jnp.sum(log_weight < 0.5 * FAILED)
 
 
 def chosen(key: Array, log_weight: Array, effects: Array) -> Array:

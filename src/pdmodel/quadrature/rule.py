@@ -10,13 +10,15 @@ from jax import Array
 from pdmodel.nodes import Nodes, rows_kept
 from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.calibrating import calibrated
-from pdmodel.quadrature.climb import Known, explored, without_nodes
+from pdmodel.quadrature.climb import RAW, Known, explored, without_nodes
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import heights, log_marginals
 from pdmodel.quadrature.series import Series
 
 MOST = 2_000_000
 """Nodes of all patients together that are solved."""
+TURNS = 1
+"""Explorations of patients under a population far from the others."""
 WIDENED = 1.3
 """Nodes are kept in proportion to their weight under a population this much wider."""
 
@@ -30,7 +32,7 @@ class Rule(NamedTuple):
 
 def laid(
     of: Coordinates, it: Series, known: Known, population: Population, key: Array,
-    raw: int, count: int, others: Sequence[Population] = (),
+    raw: int, count: int, others: Sequence[Population] = (), far: Sequence[Population] = (),
 ) -> Rule:  # fmt: skip
     """Lay nodes for every patient around a population, and where others need them.
 
@@ -47,7 +49,8 @@ def laid(
     key : Array
     raw, count : int
         Nodes of each patient that are solved, and that are kept of them.
-    others : sequence of Population
+    others, far : sequence of Population
+        Around those of `far`, where patients' posteriors may lie elsewhere, nodes are drawn, too.
 
     Returns
     -------
@@ -58,7 +61,9 @@ def laid(
         turn = without_nodes(of, it, population)
         return Rule(turn.nodes, turn.known)
     raw = max(count, min(raw, MOST // it.data.patients))
-    turn = explored(of, it, known, population, key, raw)
+    there = side_by_side(lambda k: _explored_there(of, it, known, far[k], key, k), len(far))
+    turn = explored(of, it, known, population, key, raw, *there)
+    others = (*others, *far)
     several = (population, *others)
     at_first = turn.log_weight + turn.nodes.log_drawn
     elsewhere = side_by_side(lambda k: _heights(of, it, turn.nodes, others[k]), len(others))
@@ -71,6 +76,15 @@ def laid(
     nodes = calibrated(turn.nodes, height, row, log_drawn, crossed=bool(of.pairs))
     weight = jax.nn.softmax(jnp.take_along_axis(height[0], row, axis=0) - nodes.log_drawn, axis=0)
     return Rule(nodes, turn.known._replace(nodes=nodes.effects, weight=weight))
+
+
+def _explored_there(
+    of: Coordinates, it: Series, known: Known, population: Population, key: Array, which: int
+) -> Known:
+    for turn in range(TURNS):
+        here = jax.random.fold_in(jax.random.fold_in(key, 1 + which), turn)
+        known = explored(of, it, known, population, here, RAW).known
+    return known
 
 
 def _heights(of: Coordinates, it: Series, nodes: Nodes, population: Population) -> Array:
