@@ -43,7 +43,7 @@ class Effort(NamedTuple):
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "nodes": Effort(2048, 160, 8, 2, 256, 4, 256, 2, 8, 2048),
+    "nodes": Effort(4096, 160, 8, 2, 256, 4, 256, 2, 8, 2048),
     "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 2, 4, 2048),
 }
 """By design: what is spent on a fit, and on a first answer."""

@@ -17,7 +17,7 @@ from pdmodel.quadrature.series import Series
 
 MOST = 2_000_000
 """Nodes of all patients together that are solved."""
-TURNS = 1
+TURNS = 2
 """Explorations of patients under a population far from the others."""
 WIDENED = 1.3
 """Nodes are kept in proportion to their weight under a population this much wider."""
