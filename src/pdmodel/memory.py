@@ -65,8 +65,9 @@ def needed(model: Model, data: Evidence, settings: Settings, method: str) -> dic
     if method in ("nodes", "quick"):
         effort = EFFORTS[method]
         pooled = effort.positions() + (effort.more + 1 + TIMES) * draws
-        shared = len(shared_by_courses(Coordinates(model)))
-        populations = 1 + effort.others + 2 * shared
+        of = Coordinates(model)
+        shared = len(shared_by_courses(of))
+        populations = 1 + effort.others + 2 * shared + len(of.effects)
         numbers = 4 * each + each * (each + 1) // 2 + len(model.shared) + 6 + 2 * populations
         raw = min(effort.raw, MOST // patients)
         parts["courses at all nodes"] = 2 * room(shared, effort.nodes, patients, visits)
