@@ -70,8 +70,8 @@ def stored(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=12, help="draws of the posterior")
-    parser.add_argument("--fresh", type=int, default=3072, help="fresh nodes in each half")
+    parser.add_argument("--draws", type=int, default=8, help="draws of the posterior")
+    parser.add_argument("--fresh", type=int, default=2048, help="fresh nodes in each half")
     options = parser.parse_args()
     heading("Likelihood over few nodes against fresh ones, published arm, exhaustion:walk")
     path = published_table()
@@ -82,7 +82,7 @@ def main() -> None:
     drugs, error = (pdm.drug("atezolizumab"),), pdm.residual("walk")
     of = Coordinates(pdm.Model(pdm.mechanism("exhaustion"), drugs, error))
     it = series(evidence(of.model, cohort), no_traits(len(cohort)))
-    found = settled(of, it, 1, Settings(), EFFORT, lambda _: None, NOT_KEPT)
+    found = settled(of, it, 1, Settings(draws=100), EFFORT, lambda _: None, NOT_KEPT)
     x = found.at.x.reshape(-1, len(of))
     mean, covariance, summit = x.mean(axis=0), np.cov(x.T), found.placed.before.summit
     names = ["waning up", "waning down", *(f"sd of {q.name} up" for q in of.effects)]
@@ -94,16 +94,18 @@ def main() -> None:
     print(
         f"noise of the fresh ones: {np.mean(noise):.2f}; places {AWAY} sds out: {', '.join(names)}"
     )
-    for far, what in ((False, "around the mode alone"), (True, "around populations far out, too")):
-        for seed in (1, 2):
-            top = climbed(of, it, key_of(seed, "climb"))
+    for seed in (1, 2):
+        top = climbed(of, it, key_of(seed, "climb")) if seed > 1 else summit
+        for far in (False, True):
+            what = "around populations far out, too" if far else "around the mode alone"
             values = stored(of, it, top, seed, places, far=far)
             for way, value in zip(("plain", "raised"), values, strict=True):
                 off = right - value
                 off -= np.mean(off[: options.draws])
                 sd = np.std(off[: options.draws], ddof=1)
                 out = " ".join(f"{v:6.2f}" for v in off[options.draws :])
-                print(f"{what}, climb {seed}, {way:6}: sd at draws {sd:.2f}; out {out}")
+                told = f"climb {seed}, {what}, {way:6}: sd at draws {sd:.2f}; out {out}"
+                print(told, flush=True)
 
 
 if __name__ == "__main__":
