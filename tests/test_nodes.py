@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
+from pdmodel.choosing import along_curve, kept, rows_kept
 from pdmodel.heights import noise_of
-from pdmodel.nodes import Nodes, along_curve, drawn_nodes, kept, rows_kept, spread_evenly
+from pdmodel.nodes import Nodes, drawn_nodes, spread_evenly
 from pdmodel.quadrature.calibrating import calibrated
 from pdmodel.quadrature.climb import Known
 from pdmodel.quadrature.integrand import log_marginals, log_marginals_kept

@@ -9,12 +9,13 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from pdmodel.choosing import kept
 from pdmodel.heights import likelihoods_each
 from pdmodel.likelihood import Evidence
 from pdmodel.look import Look, climbed, log_normal, positions
 from pdmodel.marginal import Ridge, Table, basis_at, features_of, peak, places, split, units
 from pdmodel.model import Model
-from pdmodel.nodes import Nodes, Weighed, kept, log_marginals, refined
+from pdmodel.nodes import Nodes, Weighed, log_marginals, refined
 from pdmodel.parallel import side_by_side
 from pdmodel.population import blank
 from pdmodel.quadrature.climb import climbed as to_the_mode

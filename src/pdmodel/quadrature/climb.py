@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pdmodel.choosing import kept
 from pdmodel.errors import FitError
 from pdmodel.look import moments, tempered
-from pdmodel.nodes import Nodes, drawn_nodes, kept
+from pdmodel.nodes import Nodes, drawn_nodes
 from pdmodel.population import FAILED
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
 from pdmodel.quadrature.integrand import first_scan, heights, held, shared_by_courses

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pdmodel.nodes import Nodes, rows_kept
+from pdmodel.choosing import rows_kept
+from pdmodel.nodes import Nodes
 from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.calibrating import calibrated
 from pdmodel.quadrature.climb import RAW, Known, explored, without_nodes
