@@ -124,7 +124,7 @@ def test_scores_on_the_courses_of_all_scans_are_those_on_courses_solved_anew():
 @pytest.mark.slow
 def test_a_fold_learns_from_those_it_is_shown(laid, monkeypatch):
     shown = np.array([True, True, True, True, False, False])
-    few = Effort(64, 16, 1, 1, 64, 1, 64, 0, 2, 64)
+    few = Effort(64, 16, 1, 1, 64, 1, 64, 0, 2, 64, wider=False)
     monkeypatch.setitem(EFFORTS, "quick", few)
     found = learnt(laid, shown, seed=1, method="quick", report=quiet)
     assert found.x.shape == (800, len(laid.of))

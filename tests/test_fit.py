@@ -12,6 +12,7 @@ from pdmodel import levels
 from pdmodel.data.demo import demo_cohort
 from pdmodel.errors import FitError, OptionError
 from pdmodel.integration import against_integration, integration_error
+from pdmodel.quadrature.coordinates import Coordinates
 from pdmodel.quadrature.placing import AWAY
 from pdmodel.unfinished import unfinished
 
@@ -195,6 +196,19 @@ def test_nodes_beside_the_posterior_are_a_reason_against_the_fit(fitted):
     first = steep.manifest["options"] | {"method": "quick"}
     (reason,), _ = against_integration(replace(fit, manifest=steep.manifest | {"options": first}))
     assert reason.endswith("(fit again with method='nuts')")
+
+
+def test_an_upper_tail_that_may_be_too_short_is_told_with_its_name(fitted):
+    fit = fitted[0]
+    found = [1.8 * (q.name == "kill") for q in Coordinates(fit.model).effects]
+    few = replace(fit, manifest=fit.manifest | {"too_steep_sd_nats": found})
+    reasons, notes = against_integration(few)
+    assert reasons == ()
+    (note,) = notes[1:]
+    assert note == (
+        "where patients differ more in kill the stored likelihood falls off 1.8 nats too fast: "
+        "the upper tail of kill_sd may be too short"
+    )
 
 
 def test_a_fit_without_stored_likelihoods_says_nothing_of_them(fitted):

@@ -183,6 +183,31 @@ def test_a_stored_likelihood_that_falls_off_too_fast_is_found_out(
     wrong = by_nodes.checked(of, it, before, effort, x, jax.random.key(1))
     assert float(wrong["too_steep_nats"]) == pytest.approx(0.5 * 2.5**2 - 0.5, abs=1.0)
     np.testing.assert_array_equal(wrong["noise_nats"], right["noise_nats"])
+    assert "too_steep_sd_nats" not in right
+
+
+def test_a_stored_likelihood_that_is_cut_where_patients_differ_more_is_found_out(
+    posed, nodes, summit, exact, monkeypatch
+):
+    """It is made too small there, in one effect, by a known amount."""
+    of, it = posed
+    mean, sd = exact
+    x = mean + sd * np.random.default_rng(5).standard_normal((400, len(of)))
+    effort = EFFORTS["quick"]._replace(fresh=1024, wider=True)
+    before = Prepared(summit, nodes, summit.known)
+    right = by_nodes.checked(of, it, before, effort, x, jax.random.key(1))
+    assert right["too_steep_sd_nats"].shape == (len(of.effects),)
+    assert np.max(np.abs(right["too_steep_sd_nats"])) < 0.7
+    exactly, along = by_nodes.at_one, of.names.index(f"{of.effects[-1].name}_sd_z")
+
+    def cut(of, it, nodes, courses, at, key):
+        stored, *rest = exactly(of, it, nodes, courses, at, key)
+        return stored - 3.0 * (at[along] > mean[along] + 2.4 * sd[along]), *rest
+
+    monkeypatch.setattr(by_nodes, "at_one", cut)
+    wrong = by_nodes.checked(of, it, before, effort, x, jax.random.key(1))
+    added = wrong["too_steep_sd_nats"] - right["too_steep_sd_nats"]
+    np.testing.assert_allclose(added, [0.0] * (len(of.effects) - 1) + [3.0], atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------- fits

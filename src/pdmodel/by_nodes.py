@@ -20,7 +20,15 @@ from pdmodel.quadrature.effort import Effort
 from pdmodel.quadrature.emulator import Emulator, emulator, proposed
 from pdmodel.quadrature.integrand import log_marginals, log_posterior
 from pdmodel.quadrature.patients import patients
-from pdmodel.quadrature.placing import Placed, Prepared, Weighing, beside, out_along, placed
+from pdmodel.quadrature.placing import (
+    Placed,
+    Prepared,
+    Weighing,
+    beside,
+    out_along,
+    placed,
+    wider,
+)
 from pdmodel.quadrature.pool import Weighed, at_one, together, weigh
 from pdmodel.quadrature.resampling import Chosen, alternated, comparable, resampled, worth
 from pdmodel.quadrature.rule import MOST
@@ -36,7 +44,8 @@ WORTH = 0.5
 TIMES = 3
 """How many times as many positions as draws are proposed at last, at most."""
 OUT = 2.5
-"""Posterior sds from its middle at which the likelihood is checked along what courses share."""
+"""Posterior sds from its middle at which the likelihood is checked along what courses share, and
+where patients differ more."""
 
 
 class Settled(NamedTuple):
@@ -190,20 +199,26 @@ def checked(
 
     Where what courses share moves, narrow posteriors of patients move off the nodes, and the
     stored likelihood falls off too fast. At draws of the posterior that this makes it cannot be
-    seen; so both are compared `OUT` sds out on both sides, too.
+    seen; so both are compared `OUT` sds out on both sides, too. Where patients differ more in an
+    effect, their posteriors reach farther; there both are compared `OUT` sds up, if the effort
+    has it so.
 
     Returns
     -------
     dict of str to ndarray
         ``error_nats``, fresh less stored log marginal likelihood up to a constant, and
-        ``noise_nats``, the standard error that the fresh one has by itself, (checks,); and
+        ``noise_nats``, the standard error that the fresh one has by itself, (checks,);
         ``too_steep_nats``, by how much more the stored one falls off than the fresh one, of the
-        shared parameter in which that is most, 0 where courses share nothing.
+        shared parameter in which that is most, 0 where courses share nothing; and, where it was
+        asked for, ``too_steep_sd_nats``, the same where patients differ more, (effects,).
     """
     rows = np.linspace(0, len(x) - 1, effort.checks).astype(int)
     fresh_nodes = max(effort.nodes, min(effort.fresh, MOST // it.data.patients))
     covariance, middle = np.atleast_2d(np.cov(x.T)), np.mean(x, axis=0)
-    places = [*x[rows], *out_along(of, middle, covariance, OUT)]
+    at = (of, middle, covariance, OUT)
+    sides = out_along(*at)
+    up = wider(*at) if effort.wider else []
+    places = [*x[rows], *sides, *up]
 
     def explored_anew(known: Known, population: Population, here: Array) -> Turn:
         if not of.effects:
@@ -226,9 +241,11 @@ def checked(
 
     error, noise = np.array(side_by_side(one, len(places))).T
     error = error - np.mean(error[: effort.checks])
-    steep = error[effort.checks :].reshape(-1, 2).mean(axis=1)
-    return {
-        "error_nats": error[: effort.checks],
+    at_draws, at_sides, at_up = np.split(error, np.cumsum([effort.checks, len(sides)]))
+    steep = at_sides.reshape(-1, 2).mean(axis=1)
+    figures = {
+        "error_nats": at_draws,
         "noise_nats": noise[: effort.checks],
         "too_steep_nats": np.array(max(steep, default=0.0)),
     }
+    return figures | ({"too_steep_sd_nats": at_up} if effort.wider else {})

@@ -31,7 +31,7 @@ DRAWS = {"nuts": 500, "nuts-joint": 500, "quick": 200}
 """Draws of each chain by default."""
 OF_METHOD = (
     "pareto_k", "effective_share", "climb_settled", "courses_read_off", "nodes_away_sds",
-    "too_steep_nats",
+    "too_steep_nats", "too_steep_sd_nats",
 )  # fmt: skip
 """Figures of how patients were integrated out and draws were weighed, for the manifest."""
 METHODS = ("nuts", "nuts-joint", "quick")
@@ -214,7 +214,7 @@ def fit(
         "memory": memory,
         **checkpoints.notes(),
     }  # fmt: skip
-    manifest |= {name: figures.pop(name).item() for name in OF_METHOD if name in figures}
+    manifest |= {name: figures.pop(name).tolist() for name in OF_METHOD if name in figures}
     tree, failed = labelled_tree(model, cohort, data, values, drawn, figures, seed)
     manifest["failed_solves"] = failed
     manifest["seconds"]["likelihood"] = round(time.perf_counter() - sampled, 2)

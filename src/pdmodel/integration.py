@@ -3,6 +3,7 @@
 import numpy as np
 
 from pdmodel.fit import Fit
+from pdmodel.quadrature.coordinates import Coordinates
 
 COARSE = 1.5
 """Error of the log likelihood, in nats, from which draws of the population are doubted."""
@@ -70,7 +71,18 @@ def against_integration(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
             f"the stored likelihood falls off {steep:.1f} nats too fast along what courses share "
             f"(must be at most {COARSE}), so that posteriors may be too narrow ({again})"
         )
-    return tuple(reasons), tuple(notes)
+    return tuple(reasons), (*notes, *_too_steep_where_patients_differ(fit))
+
+
+def _too_steep_where_patients_differ(fit: Fit) -> tuple[str, ...]:
+    effects = Coordinates(fit.model).effects
+    found = fit.manifest.get("too_steep_sd_nats", [0.0] * len(effects))
+    return tuple(
+        f"where patients differ more in {q.name} the stored likelihood falls off {nats:.1f} nats "
+        f"too fast: the upper tail of {q.name}_sd may be too short"
+        for q, nats in zip(effects, found, strict=True)
+        if nats > COARSE
+    )
 
 
 def against_weights(fit: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:

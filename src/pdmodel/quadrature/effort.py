@@ -24,6 +24,8 @@ class Effort(NamedTuple):
         Draws at which the likelihood is compared with that over fresh nodes, and how many these
         are for each patient; fewer where those of all patients would be more than
         `pdmodel.quadrature.rule.MOST`.
+    wider : bool
+        Whether it is compared where patients differ more, too.
     """
 
     raw: int
@@ -36,6 +38,7 @@ class Effort(NamedTuple):
     more: int
     checks: int
     fresh: int
+    wider: bool
 
     def positions(self) -> int:
         """Count the positions that are weighed before the draws, at least."""
@@ -43,7 +46,7 @@ class Effort(NamedTuple):
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "nodes": Effort(4096, 160, 8, 2, 256, 4, 256, 2, 8, 2048),
-    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 2, 4, 2048),
+    "nodes": Effort(4096, 160, 8, 2, 256, 4, 256, 2, 8, 2048, wider=True),
+    "quick": Effort(1024, 64, 4, 2, 256, 3, 192, 2, 4, 2048, wider=False),
 }
 """By design: what is spent on a fit, and on a first answer."""
