@@ -40,7 +40,7 @@ DAYS = np.array([0.0, 60.0, 120.0])
 PEOPLE, BETWEEN = 60, 0.03
 """Patients, and the sd of their growth a day: ten times the middle of its prior."""
 OF = Coordinates(MODEL)
-EFFORT = EFFORTS["quick"]._replace(pooled=128, sharpened=2, added=128)
+EFFORT = EFFORTS["quick"]._replace(raw=512, pooled=128, sharpened=2, added=128)
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 
@@ -98,6 +98,7 @@ def it(broadcasting):
     return series(data, no_traits(PEOPLE))
 
 
+@pytest.mark.slow
 def test_the_population_is_that_of_the_closed_form(closed_form, it):
     mean, sd = closed_form
     assert mean[OF.names.index("net_growth_sd_z")] > 5.0  # sds of the prior

@@ -292,15 +292,28 @@ def test_groups_differ_without_colour():
 # ---------------------------------------------------------------- drawing
 
 
-@pytest.mark.parametrize("pooling", ["partial", "none"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ELSEWHERE])
-def test_every_kind_draws_a_figure(kind, pooling, partial, trial, outside):
-    fit = partial if pooling == "partial" else a_fit("none")
-    figure = KINDS[kind](fit, **({"trial": trial} if kind == "arms" else {}))
+def drawn_well(figure, outside):
     assert isinstance(figure, Figure)
     assert png(figure, 50).startswith(b"\x89PNG")
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes if ax.axison)
     assert not outside(figure)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ELSEWHERE])
+def test_every_kind_draws_a_figure(kind, partial, trial, outside):
+    drawn_well(KINDS[kind](partial, **({"trial": trial} if kind == "arms" else {})), outside)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind == "prior" else pytest.mark.slow)
+        for kind in KINDS
+        if kind not in ELSEWHERE
+    ],
+)
+def test_every_kind_is_drawn_of_patients_fitted_alone(kind, trial, outside):
+    drawn_well(KINDS[kind](a_fit("none"), **({"trial": trial} if kind == "arms" else {})), outside)
 
 
 @pytest.mark.parametrize("kind", ["spider", "waterfall", "classes"])

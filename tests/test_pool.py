@@ -137,6 +137,11 @@ def test_what_an_emulator_proposes_is_from_it_and_resampling_makes_it_exact(lear
     got = x[found.row].reshape(-1, 3)
     noise = sd / np.sqrt(found.effective)
     assert np.all(np.abs(got.mean(axis=0) - [0.0, 0.0, 1.0]) < 4 * noise)
+
+
+@pytest.mark.slow
+def test_tails_of_what_an_emulator_proposes_are_those_of_the_density(learnt):
+    sd = np.array([1.0, np.sqrt(0.25 + 0.16 * 2.0), 2.0])
     many = [proposed(learnt, 4 * 1001, jax.random.key(k)) for k in range(1, 6)]
     x = np.concatenate(many)  # the tail of what is bent is heavy: few draws say little of its sd
     found = resampled(bent(x) - learnt.log_density(x), 4, len(x) // 4, 3)

@@ -128,7 +128,7 @@ def exact(posed, nodes, summit):
     far = stats.multivariate_t(np.zeros(len(of)), np.eye(len(of)), df=6)
     mean, covariance = np.asarray(summit.position), summit.covariance
     for seed in (4, 5):
-        z = far.rvs(6000, random_state=np.random.default_rng(seed))
+        z = far.rvs(2500, random_state=np.random.default_rng(seed))
         x = mean + 1.2 * z @ np.linalg.cholesky(covariance).T
         weight = np.asarray(run(jnp.asarray(x))) - far.logpdf(z)
         weight = np.exp(weight - logsumexp(weight))

@@ -394,6 +394,7 @@ def with_known(values, core="exhaustion"):
     return replace(one, parameters=tuple(known(q) for q in one.parameters))
 
 
+@pytest.mark.slow
 def test_the_prior_that_was_tuned_to_oak_gives_what_an_independent_program_gave():
     """That program: 3000 patients, sizes alone; OAK itself had 0.136, 0.304 and 0.182.
 

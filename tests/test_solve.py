@@ -1,6 +1,6 @@
 """The integrator against an independent one, and what it promises: batches, failures, gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ import pytest
 from jaxtyping import TypeCheckError
 from scipy.integrate import solve_ivp
 
-from pdmodel.course import GRIDS, Courses, lay_out
+from pdmodel.course import Courses, lay_out
 from pdmodel.dosing import parse_schedule
 from pdmodel.library import drug
 from pdmodel.mechanism import Mechanism
@@ -23,6 +23,8 @@ from pdmodel.solve import Blocks, Solution, blocked, log_sizes, solve
 
 GENERAL = replace(MECHANISM, linear=None)
 METHODS = {"core": MECHANISM, "general": GENERAL}
+USUAL = {("core", "standard"), ("general", "draft")}
+"""Ways to solve that are always tested; the others where slow tests are asked for."""
 ATEZOLIZUMAB = drug("atezolizumab")
 MODEL = Model(MECHANISM, (ATEZOLIZUMAB,), residual("lognormal"))
 FREE = ("baseline", "growth", "kill", "waning")
@@ -142,6 +144,16 @@ MEASURED = {
     ("general", "fine"): (1.2e-8, 5e-8),
 }
 
+COARSER = [way for way in MEASURED if way[1] != "fine"]
+
+
+def either(keys: Iterable[tuple[str, str]]) -> list:
+    """Give each mechanism and accuracy as a parameter of tests."""
+    return [
+        pytest.param(key, marks=[] if key in USUAL else pytest.mark.slow, id="-".join(key))
+        for key in keys
+    ]
+
 
 def kept(accuracy: str, error: np.ndarray, amplification: np.ndarray) -> None:
     """Check that a class is kept, by 999 of 1000 patients to the letter.
@@ -160,9 +172,9 @@ DRAWS = 1024
 
 
 @pytest.fixture(scope="module")
-def drawn() -> tuple[dict[str, np.ndarray], np.ndarray]:
+def drawn() -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     p = from_prior(DRAWS, seed=7)
-    return p, reference(p)
+    return p, reference(p), amplified(p)
 
 
 def test_the_reference_is_far_more_accurate_than_what_it_judges(drawn):
@@ -170,15 +182,15 @@ def test_the_reference_is_far_more_accurate_than_what_it_judges(drawn):
     np.testing.assert_allclose(other, drawn[1][:64], atol=1e-8)
 
 
-@pytest.mark.parametrize(("name", "accuracy"), MEASURED)
-def test_courses_are_as_accurate_as_is_stated(drawn, name, accuracy):
-    p, expected = drawn
+@pytest.mark.parametrize("way", either(MEASURED))
+def test_courses_are_as_accurate_as_is_stated(drawn, way):
+    (name, accuracy), (p, expected, amplification) = way, drawn
     solution = solve(METHODS[name], p, treated(DRAWS, accuracy))
     assert solution.ok.all()
     error = off(solution.log_size, expected)
     spread = np.quantile(error, [0.5, 0.99])
-    assert np.less_equal(spread, MEASURED[name, accuracy]).all(), spread
-    kept(accuracy, error, amplified(p))
+    assert np.less_equal(spread, MEASURED[way]).all(), spread
+    kept(accuracy, error, amplification)
 
 
 @pytest.mark.slow
@@ -234,9 +246,9 @@ def otherwise() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return p, {kind: reference(p, given) for kind, given in OTHERWISE.items()}
 
 
-@pytest.mark.parametrize(("name", "accuracy"), MEASURED)
-def test_doses_of_other_kinds_are_followed_as_accurately(otherwise, name, accuracy):
-    p, expected = otherwise
+@pytest.mark.parametrize("way", either(MEASURED))
+def test_doses_of_other_kinds_are_followed_as_accurately(otherwise, way):
+    (name, accuracy), (p, expected) = way, otherwise
     given = [{"atezolizumab": one} for one in OTHERWISE.values() for _ in range(EACH)]
     courses = lay_out(MODEL, [0.0] * len(given), [VISITS] * len(given), given, accuracy)
     many = {name: np.tile(value, len(OTHERWISE)) for name, value in p.items()}
@@ -314,7 +326,7 @@ def together(method) -> Solution:
     return solve(method, from_prior(COUNT, seed=4), blocked(mixed()))
 
 
-@pytest.mark.parametrize("k", range(COUNT))
+@pytest.mark.parametrize("k", [0, 3, 5, 6])
 def test_a_patient_among_others_runs_the_same_course_as_alone(method, together, k):
     mine = some(from_prior(COUNT, seed=4), slice(k, k + 1))
     single = solve(method, mine, blocked(mixed([k])))
@@ -443,9 +455,9 @@ def by_differences(total: Callable, free: dict, name: str, h: float = 1e-6) -> n
     return np.asarray((up - down) / (2.0 * h) / free[name])
 
 
-@pytest.mark.parametrize("accuracy", ["draft", "standard"])
-def test_gradients_are_those_of_differences(method, accuracy):
-    count = 64
+@pytest.mark.parametrize("way", either(COARSER))
+def test_gradients_are_those_of_differences(way):
+    method, accuracy, count = METHODS[way[0]], way[1], 64
     given = GIVEN + [{"atezolizumab": EVERY_3_WEEKS}] * (count - COUNT)
     days = DAYS + [VISITS] * (count - COUNT)
     starts = [min(day[0], 0.0) for day in days]
@@ -530,10 +542,10 @@ def finely() -> dict[float, list[tuple]]:
     return {w: [run(from_prior(WILD, seed, w))[::2] for seed in SEEDS] for w in WIDER}
 
 
-@pytest.fixture(scope="module", params=["draft", "standard"])
-def wild(method, request) -> dict[float, list[tuple]]:
+@pytest.fixture(scope="module", params=either(COARSER))
+def wild(request) -> dict[float, list[tuple]]:
     """Give sizes, gradients, successes and states of wild patients, by how wild they are."""
-    blocks = treated(WILD, request.param)
+    method, blocks = METHODS[request.param[0]], treated(WILD, request.param[1])
 
     @jax.jit
     def of(p: dict) -> tuple:
@@ -581,8 +593,9 @@ def test_blockade_that_wanes_within_a_day_is_seen(method):
 SINGLE = {"draft": (1e-5, 1e-3), "standard": (2e-6, 1e-4), "fine": (1e-6, 4e-5)}
 
 
-@pytest.mark.parametrize("accuracy", GRIDS)
-def test_in_float32_courses_keep_their_class_or_seven_digits(method, accuracy):
+@pytest.mark.parametrize("way", either(MEASURED))
+def test_in_float32_courses_keep_their_class_or_seven_digits(way):
+    method, accuracy = METHODS[way[0]], way[1]
     p = from_prior(64, seed=15)
     exact = solve(method, p, treated(64, "fine")).log_size
 

@@ -78,7 +78,6 @@ class Around(Protocol):
     def weight(self) -> Array: ...  # noqa: D102
 
 
-@partial(jax.jit, static_argnums=2)
 def drawn_nodes(key: Array, look: Around, count: int, *more: Around) -> Nodes:
     """Draw nodes from a mixture of kernels around those of `look`, and from its population.
 
@@ -99,11 +98,11 @@ def drawn_nodes(key: Array, look: Around, count: int, *more: Around) -> Nodes:
     looks = (look, *more)
     drawn = [(count + k) // len(looks) for k in range(len(looks))]
     keys = [key, *(jax.random.fold_in(key, k) for k in range(len(more)))]
-    parts = [_Part.around(*given) for given in zip(keys, looks, strict=True)]
-    effects = jnp.concatenate([part.draw(size) for part, size in zip(parts, drawn, strict=True)])
+    parts = [_part_drawn(*given) for given in zip(keys, looks, drawn, strict=True)]
+    effects = jnp.concatenate([each for _, each in parts])
     density = [
-        part.log_density(effects, size) + jnp.log(size / count)
-        for part, size in zip(parts, drawn, strict=True)
+        _part_density(part, effects, size) + np.log(size / count)
+        for (part, _), size in zip(parts, drawn, strict=True)
     ]
     return Nodes(effects, logsumexp(jnp.stack(density), axis=0))
 
@@ -159,6 +158,15 @@ class _Part(NamedTuple):
         broad = log_normal(effects, self.centre, self.spread)
         share = int(DEFENSIVE * count) / count
         return jnp.logaddexp(jnp.log1p(-share) + mixture, jnp.log(share) + broad)
+
+
+@partial(jax.jit, static_argnums=2)  # by itself, as each part is the same program
+def _part_drawn(key: Array, look: Around, count: int) -> tuple[_Part, Array]:
+    part = _Part.around(key, look)
+    return part, part.draw(count)
+
+
+_part_density = jax.jit(_Part.log_density, static_argnums=2)
 
 
 def spread_evenly(key: Array, count: int, patients: int, size: int) -> Array:
@@ -224,7 +232,7 @@ def refined(
 
 
 def _one_round(model: Model, data: Evidence, look: Look, key: Array, count: int) -> Weighed:
-    nodes = _drawn(key, look, count)
+    nodes = drawn_nodes(key, look, count)
     return _weighed(nodes, likelihoods(model, data, nodes.effects, look.shared), look)
 
 
@@ -258,6 +266,3 @@ def fresh_marginal(
     half, other = (log_marginals(refined(model, data, around, k, count // 2, 1)) for k in keys)
     value = jnp.sum(jnp.logaddexp(half, other) - jnp.log(2.0))
     return float(value), noise_of(half, other, jnp.ones(half.shape, bool))
-
-
-_drawn = jax.jit(drawn_nodes, static_argnums=2)
