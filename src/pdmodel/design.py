@@ -11,6 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, potential_energy
 
+from pdmodel.batches import batched
 from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError
@@ -197,7 +198,7 @@ def _effects(
 
         return walked(key, height, root, start), effective, far
 
-    return jax.lax.map(one, (keys, z, centre, sd), batch_size=TOGETHER)
+    return batched(one, (keys, z, centre, sd), TOGETHER)
 
 
 def together(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pdmodel.batches import batched
 from pdmodel.likelihood import Evidence, expected_sizes, log_likelihood, scan_terms
 from pdmodel.model import Model
 from pdmodel.population import FAILED
@@ -43,7 +44,7 @@ def per_patient_each(model: Model, data: Evidence, effects: Array, several: Arra
 
 @partial(jax.jit, static_argnums=0)
 def _some_likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
-    return jax.lax.map(lambda e: per_patient(model, data, e, shared), effects, batch_size=TOGETHER)
+    return batched(lambda e: per_patient(model, data, e, shared), effects, TOGETHER)
 
 
 def likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
@@ -65,7 +66,7 @@ def likelihoods_each(model: Model, data: Evidence, effects: Array, several: Arra
     Array, shape (several, nodes, patients)
     """
     one = partial(per_patient_each, model, data, several=several)
-    rows = jax.lax.map(lambda e: one(effects=e), effects, batch_size=TOGETHER)
+    rows = batched(lambda e: one(effects=e), effects, TOGETHER)
     return jnp.swapaxes(rows, 0, 1)
 
 

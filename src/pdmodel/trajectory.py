@@ -11,6 +11,7 @@ from beartype import beartype
 from beartype.vale import IsInstance
 from jaxtyping import Num, PyTree, jaxtyped
 
+from pdmodel.batches import batched
 from pdmodel.course import Accuracy, lay_out
 from pdmodel.dosing import Regimen
 from pdmodel.model import Kinetics, Model
@@ -18,6 +19,8 @@ from pdmodel.solve import Blocks, Solution, blocked, solve
 
 TOGETHER = 128
 """Patients solved at a time; with 400 draws on 60 days their states take about 100 MB."""
+DRAWS = 64
+"""Draws solved side by side, at most."""
 
 
 OfDraws = PyTree[Num[np.ndarray, "draws {len(starts)}"]]
@@ -78,16 +81,18 @@ def trajectories(
         If an array is of another shape.
     """
     count = len(starts)
+    begun = np.asarray(starts, float)
     own = np.broadcast_to(np.asarray(days, float), (count, np.shape(days)[-1]))
     pieces = []
-    for first in range(0, count, TOGETHER):
-        here = slice(first, min(first + TOGETHER, count))
-        own_kinetics = None if kinetics is None else kinetics[here]
-        asked = np.maximum(own[here], np.asarray(starts[here])[:, None])
-        courses = lay_out(model, starts[here], list(asked), regimens[here], accuracy, own_kinetics)
+    for here in _pieces(count):
+        courses = lay_out(
+            model, list(begun[here]), list(np.maximum(own[here], begun[here, None])),
+            [regimens[k] for k in here], accuracy,
+            None if kinetics is None else [kinetics[k] for k in here],
+        )  # fmt: skip
         mine = {name: jnp.asarray(value[:, here]) for name, value in values.items()}
         solution = jax.tree.map(np.asarray, _solved(model, mine, blocked(courses)))
-        early = own[here] < np.asarray(starts[here])[:, None] - 1e-9
+        early = own[here] < begun[here, None] - 1e-9
         hidden = early | ~solution.ok[:, :, None]
         pieces.append(
             Trajectories(
@@ -96,12 +101,18 @@ def trajectories(
                 solution.ok,
             )
         )
-    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, :count], *pieces)
+
+
+def _pieces(count: int) -> np.ndarray:
+    """Cut patients into pieces of one size, so that one program solves them; the last repeats."""
+    pieces = max(-(-count // TOGETHER), 1)
+    return np.minimum(np.arange(pieces * -(-count // pieces)), count - 1).reshape(pieces, -1)
 
 
 @partial(jax.jit, static_argnums=0)
 def _solved(model: Model, values: Mapping[str, jax.Array], blocks: Blocks) -> Solution:
     constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
-    return jax.lax.map(
-        lambda p: solve(model.mechanism, {**constants, **p}, blocks), dict(values), batch_size=64
+    return batched(
+        lambda p: solve(model.mechanism, {**constants, **p}, blocks), dict(values), DRAWS
     )

@@ -10,6 +10,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.scipy.special import logsumexp
 
+from pdmodel.batches import batched
 from pdmodel.likelihood import expected_sizes
 from pdmodel.nodes import Nodes
 from pdmodel.parallel import side_by_side
@@ -109,7 +110,7 @@ def solved(
         expected, ok, _ = _course(of, it, effects, population)
         return expected - start[:, None], ok
 
-    return jax.lax.map(one, effects, batch_size=TOGETHER)
+    return batched(one, effects, TOGETHER)
 
 
 def _terms(

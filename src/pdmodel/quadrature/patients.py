@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pdmodel.batches import batched
 from pdmodel.nodes import walked
 from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
@@ -78,7 +79,7 @@ def _moved(
             return at, jnp.zeros(it.data.patients)
         return at, _first_sizes(of, it, key, population, at)
 
-    return jax.lax.map(one, (keys, several, effects), batch_size=AT_ONCE)
+    return batched(one, (keys, several, effects), AT_ONCE)
 
 
 def _first_sizes(
