@@ -8,6 +8,7 @@ import pytest
 
 from pdmodel import Cohort, Patient
 from pdmodel.compare.learning import Learnt
+from pdmodel.dosing import parse_schedule
 from pdmodel.errors import OptionError
 from pdmodel.landmark import (
     COLUMNS,
@@ -42,6 +43,8 @@ COHORT = Cohort(PATIENTS)
 
 def courses(fit, group, days, given, draws, seed, purpose):
     """Four draws of each patient: progression on day 84, 210, 420 and never; of D one failed."""
+    for one in given:
+        assert set(one) <= {drug.name for drug in fit.model.drugs}  # of others nothing is known
     size = np.full((4, len(group), days.shape[1]), 45.0)
     for k, day in enumerate((84, 210, 420)):
         size[k][days == day] = 100.0
@@ -116,7 +119,10 @@ def test_new_patients_are_forecast_from_what_was_known_too(told, fit_by_hand):
 
 
 def test_by_folds_nobody_is_forecast_under_a_population_that_knows_them(monkeypatch, fit_by_hand):
-    people = tuple(a_patient(f"p{k}", [50, 45 + k, 40, 60, 60]) for k in range(9))
+    doses = {
+        "regimens": {"atezolizumab": parse_schedule("atezolizumab 1200 mg q3w").regimen(100.0)}
+    }
+    people = tuple(a_patient(f"p{k}", [50, 45 + k, 40, 60, 60], **doses) for k in range(9))
     fit, learns, given, models = fit_by_hand(Cohort(people), draws=4), [], [], []
 
     def learnt(laid, shown, *, seed, method, report):
