@@ -40,7 +40,7 @@ DAYS = np.array([0.0, 60.0, 120.0])
 PEOPLE, BETWEEN = 60, 0.03
 """Patients, and the sd of their growth a day: ten times the middle of its prior."""
 OF = Coordinates(MODEL)
-EFFORT = EFFORTS["quick"]._replace(raw=512, pooled=128, sharpened=2, added=128)
+EFFORT = EFFORTS["quick"]._replace(pooled=128, sharpened=2, added=128)
 
 pytestmark = pytest.mark.usefixtures("broadcasting")
 
@@ -123,7 +123,7 @@ def test_nodes_that_were_laid_beside_the_posterior_are_laid_anew(closed_form, it
         given = (before.nodes, None, x, jax.random.key(1))
         return weigh(OF, it, *given, name=name, checkpoints=NOT_KEPT, tick=lambda *_: None)
 
-    asked = (OF, it, 1, EFFORT, lambda _: None, NOT_KEPT, weighing)
+    asked = (OF, it, 1, EFFORT._replace(raw=512), lambda _: None, NOT_KEPT, weighing)
     found = placed(*asked)
     assert found.away <= AWAY
     assert np.all(np.abs(np.asarray(found.before.summit.position) - mean) < 1.5 * sd)

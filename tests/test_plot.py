@@ -299,18 +299,17 @@ def drawn_well(figure, outside):
     assert not outside(figure)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ELSEWHERE])
+DRAWN = [kind for kind in KINDS if kind not in ELSEWHERE]
+
+
+@pytest.mark.parametrize("kind", DRAWN)
 def test_every_kind_draws_a_figure(kind, partial, trial, outside):
     drawn_well(KINDS[kind](partial, **({"trial": trial} if kind == "arms" else {})), outside)
 
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(kind, marks=[] if kind == "prior" else pytest.mark.slow)
-        for kind in KINDS
-        if kind not in ELSEWHERE
-    ],
+    [pytest.param(kind, marks=[] if kind == "prior" else pytest.mark.slow) for kind in DRAWN],
 )
 def test_every_kind_is_drawn_of_patients_fitted_alone(kind, trial, outside):
     drawn_well(KINDS[kind](a_fit("none"), **({"trial": trial} if kind == "arms" else {})), outside)

@@ -80,6 +80,9 @@ def bent(x):
     ) + stats.norm(1.0, 2.0).logpdf(x[..., 2])  # fmt: skip
 
 
+BENT_SD = np.array([1.0, np.sqrt(0.25 + 0.16 * 2.0), 2.0])
+
+
 @pytest.fixture(scope="module")
 def learnt(broadcasting):
     around = Proposal(np.array([0.0, 0.0, 1.0]), np.diag([1.0, 0.57, 4.0]))
@@ -131,22 +134,20 @@ def test_what_an_emulator_proposes_is_from_it_and_resampling_makes_it_exact(lear
     assert np.all(np.abs(lag) < 4 / np.sqrt(len(x)))
     warm = bent(x) - WARM * learnt.log_density(x)  # what was learnt is flatter than the density
     assert warm.std() < 0.1
-    sd = np.array([1.0, np.sqrt(0.25 + 0.16 * 2.0), 2.0])
     found = resampled(bent(x) - learnt.log_density(x), 4, 1001, 3)
     assert found.effective > 0.9 * len(x)
     got = x[found.row].reshape(-1, 3)
-    noise = sd / np.sqrt(found.effective)
+    noise = BENT_SD / np.sqrt(found.effective)
     assert np.all(np.abs(got.mean(axis=0) - [0.0, 0.0, 1.0]) < 4 * noise)
 
 
 @pytest.mark.slow
 def test_tails_of_what_an_emulator_proposes_are_those_of_the_density(learnt):
-    sd = np.array([1.0, np.sqrt(0.25 + 0.16 * 2.0), 2.0])
     many = [proposed(learnt, 4 * 1001, jax.random.key(k)) for k in range(1, 6)]
     x = np.concatenate(many)  # the tail of what is bent is heavy: few draws say little of its sd
     found = resampled(bent(x) - learnt.log_density(x), 4, len(x) // 4, 3)
     got = x[found.row].reshape(-1, 3)
-    assert np.all(np.abs(got.std(axis=0) / sd - 1) < 0.07)
+    assert np.all(np.abs(got.std(axis=0) / BENT_SD - 1) < 0.07)
 
 
 # ------------------------------------------------------------------------------ resampling

@@ -23,8 +23,8 @@ from pdmodel.solve import Blocks, Solution, blocked, log_sizes, solve
 
 GENERAL = replace(MECHANISM, linear=None)
 METHODS = {"core": MECHANISM, "general": GENERAL}
-USUAL = {("core", "standard"), ("general", "draft")}
-"""Ways to solve that are always tested; the others where slow tests are asked for."""
+USUAL = {("core", "draft"), ("core", "standard"), ("general", "draft")}
+"""What fits and predictions use is always tested; the others where slow tests are asked for."""
 ATEZOLIZUMAB = drug("atezolizumab")
 MODEL = Model(MECHANISM, (ATEZOLIZUMAB,), residual("lognormal"))
 FREE = ("baseline", "growth", "kill", "waning")
@@ -326,7 +326,9 @@ def together(method) -> Solution:
     return solve(method, from_prior(COUNT, seed=4), blocked(mixed()))
 
 
-@pytest.mark.parametrize("k", [0, 3, 5, 6])
+@pytest.mark.parametrize(
+    "k", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 4)), 3, 5, 6]
+)
 def test_a_patient_among_others_runs_the_same_course_as_alone(method, together, k):
     mine = some(from_prior(COUNT, seed=4), slice(k, k + 1))
     single = solve(method, mine, blocked(mixed([k])))

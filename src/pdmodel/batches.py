@@ -5,13 +5,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def batched(one: Callable[[Any], Any], rows: Any, most: int) -> Any:
+def evenly_cut(count: int, most: int) -> np.ndarray:
+    """Cut rows into batches of one size, of at most `most`, so that one program serves them all.
+
+    Returns
+    -------
+    ndarray of int, shape (batches, size)
+        Which row stands where; the last one is given again until its batch is full.
+    """
+    batches = max(-(-count // most), 1)
+    size = -(-count // batches)
+    return np.minimum(np.arange(batches * size), count - 1).reshape(batches, size)
+
+
+def in_batches(one: Callable[[Any], Any], rows: Any, most: int) -> Any:
     """Map a function over the first axis of arrays, in even batches of at most `most` rows.
 
-    `jax.lax.map` compiles the function once more for rows that are left over. Here the last row
-    is given again until all batches are full, and what comes of that is cut off.
+    `jax.lax.map` compiles the function once more for rows that are left over; here none are.
 
     Parameters
     ----------
@@ -27,10 +40,9 @@ def batched(one: Callable[[Any], Any], rows: Any, most: int) -> Any:
         As `jax.vmap` gives it.
     """
     count = len(jax.tree.leaves(rows)[0])
-    batches = -(-count // most)
-    if batches < 2:
+    place = evenly_cut(count, most)
+    if len(place) == 1:
         return jax.vmap(one)(rows)
-    size = -(-count // batches)
-    full = jnp.minimum(jnp.arange(batches * size), count - 1)
-    found = jax.lax.map(one, jax.tree.map(lambda x: x[full], rows), batch_size=size)
+    full = jnp.asarray(place.ravel())
+    found = jax.lax.map(one, jax.tree.map(lambda x: x[full], rows), batch_size=place.shape[1])
     return jax.tree.map(lambda x: x[:count], found)

@@ -11,7 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, potential_energy
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.checkpoint import NOT_KEPT, Checkpoints
 from pdmodel.data import Cohort, Patient
 from pdmodel.errors import FitError
@@ -198,7 +198,7 @@ def _effects(
 
         return walked(key, height, root, start), effective, far
 
-    return batched(one, (keys, z, centre, sd), TOGETHER)
+    return in_batches(one, (keys, z, centre, sd), TOGETHER)
 
 
 def together(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.likelihood import Evidence, expected_sizes, log_likelihood, scan_terms
 from pdmodel.model import Model
 from pdmodel.population import FAILED
@@ -44,7 +44,7 @@ def per_patient_each(model: Model, data: Evidence, effects: Array, several: Arra
 
 @partial(jax.jit, static_argnums=0)
 def _some_likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
-    return batched(lambda e: per_patient(model, data, e, shared), effects, TOGETHER)
+    return in_batches(lambda e: per_patient(model, data, e, shared), effects, TOGETHER)
 
 
 def likelihoods(model: Model, data: Evidence, effects: Array, shared: Array) -> Array:
@@ -66,7 +66,7 @@ def likelihoods_each(model: Model, data: Evidence, effects: Array, several: Arra
     Array, shape (several, nodes, patients)
     """
     one = partial(per_patient_each, model, data, several=several)
-    rows = batched(lambda e: one(effects=e), effects, TOGETHER)
+    rows = in_batches(lambda e: one(effects=e), effects, TOGETHER)
     return jnp.swapaxes(rows, 0, 1)
 
 

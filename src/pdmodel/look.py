@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import gammaln
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.heights import TOGETHER, likelihoods, per_patient
 from pdmodel.likelihood import Evidence
 from pdmodel.model import Model
@@ -166,7 +166,7 @@ def _shared_step(model: Model, data: Evidence, drawn: Array, look: Look) -> Arra
     def value(z: Array) -> Array:
         at = prior_centre + prior_sd * z
         moved = drawn + look.tilt @ (at - look.shared)
-        terms = batched(lambda e: per_patient(model, data, e, at), moved, TOGETHER)
+        terms = in_batches(lambda e: per_patient(model, data, e, at), moved, TOGETHER)
         terms = terms + log_normal(moved, look.centre, look.sd)
         return jnp.sum(terms) / len(drawn) - 0.5 * jnp.sum(z**2)
 

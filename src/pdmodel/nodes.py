@@ -101,7 +101,7 @@ def drawn_nodes(key: Array, look: Around, count: int, *more: Around) -> Nodes:
     parts = [_part_drawn(*given) for given in zip(keys, looks, drawn, strict=True)]
     effects = jnp.concatenate([each for _, each in parts])
     density = [
-        _part_density(part, effects, size) + np.log(size / count)
+        part.log_density(effects, size) + np.log(size / count)
         for (part, _), size in zip(parts, drawn, strict=True)
     ]
     return Nodes(effects, logsumexp(jnp.stack(density), axis=0))
@@ -139,6 +139,7 @@ class _Part(NamedTuple):
         broad = self.centre + self.spread * ndtri(spread_evenly(k2, wide, patients, d))
         return jnp.concatenate([local, broad])
 
+    @partial(jax.jit, static_argnums=2)
     def log_density(self, effects: Array, count: int) -> Array:
         """Log density of nodes of which `count` are drawn, (nodes, patients)."""
         d = effects.shape[-1]
@@ -160,13 +161,10 @@ class _Part(NamedTuple):
         return jnp.logaddexp(jnp.log1p(-share) + mixture, jnp.log(share) + broad)
 
 
-@partial(jax.jit, static_argnums=2)  # by itself, as each part is the same program
+@partial(jax.jit, static_argnums=2)  # of one part, as all parts are one program
 def _part_drawn(key: Array, look: Around, count: int) -> tuple[_Part, Array]:
     part = _Part.around(key, look)
     return part, part.draw(count)
-
-
-_part_density = jax.jit(_Part.log_density, static_argnums=2)
 
 
 def spread_evenly(key: Array, count: int, patients: int, size: int) -> Array:

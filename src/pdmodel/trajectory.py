@@ -11,7 +11,7 @@ from beartype import beartype
 from beartype.vale import IsInstance
 from jaxtyping import Num, PyTree, jaxtyped
 
-from pdmodel.batches import batched
+from pdmodel.batches import evenly_cut, in_batches
 from pdmodel.course import Accuracy, lay_out
 from pdmodel.dosing import Regimen
 from pdmodel.model import Kinetics, Model
@@ -84,7 +84,7 @@ def trajectories(
     begun = np.asarray(starts, float)
     own = np.broadcast_to(np.asarray(days, float), (count, np.shape(days)[-1]))
     pieces = []
-    for here in _pieces(count):
+    for here in evenly_cut(count, TOGETHER):
         courses = lay_out(
             model, list(begun[here]), list(np.maximum(own[here], begun[here, None])),
             [regimens[k] for k in here], accuracy,
@@ -104,15 +104,9 @@ def trajectories(
     return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, :count], *pieces)
 
 
-def _pieces(count: int) -> np.ndarray:
-    """Cut patients into pieces of one size, so that one program solves them; the last repeats."""
-    pieces = max(-(-count // TOGETHER), 1)
-    return np.minimum(np.arange(pieces * -(-count // pieces)), count - 1).reshape(pieces, -1)
-
-
 @partial(jax.jit, static_argnums=0)
 def _solved(model: Model, values: Mapping[str, jax.Array], blocks: Blocks) -> Solution:
     constants = {k: jnp.asarray(v) for k, v in model.constants.items()}
-    return batched(
+    return in_batches(
         lambda p: solve(model.mechanism, {**constants, **p}, blocks), dict(values), DRAWS
     )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.by_nodes import checked, settled
 from pdmodel.checkpoint import NOT_KEPT
 from pdmodel.course import Accuracy
@@ -226,4 +226,4 @@ def courses(laid: Laid, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, n
 def _courses(
     model: Model, data: Evidence, values: dict[str, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    return batched(lambda p: expected_sizes(model, p, data), values, 64)
+    return in_batches(lambda p: expected_sizes(model, p, data), values, 64)

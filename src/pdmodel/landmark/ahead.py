@@ -1,6 +1,5 @@
 """Probabilities of progression and of each class after a landmark, from what was known by then."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import batched
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pdmodel import newcomers
+from pdmodel.compare.learning import as_treated
 from pdmodel.data import Cohort, Patient
 from pdmodel.fit import Fit
 from pdmodel.landmark.outcomes import (
@@ -20,8 +20,6 @@ from pdmodel.landmark.outcomes import (
     visits_ahead,
 )
 from pdmodel.latent import latent, padded
-from pdmodel.model import Model
-from pdmodel.regimen import Regimen
 from pdmodel.response import CLASSES
 from pdmodel.trajectory import TOGETHER
 
@@ -101,7 +99,8 @@ def foretold(mine: Fit, whole: Cohort, day: float, draws: int, seed: int) -> pd.
     rows, failed, tried = [], 0, 0
     for group in batched(mine.cohort, TOGETHER):
         ahead = [visits_ahead(patient, day) for patient in group]
-        given = [_answered(mine.model, one.treated_until(day + CLASS_DAYS)) for one in group]
+        treated = as_treated(group, mine.model)
+        given = [patient.treated_until(day + CLASS_DAYS) for patient in treated]
         courses = latent(mine, group, padded(ahead), given, draws, seed, "landmark")
         failed, tried = failed + int(np.sum(~courses.ok)), tried + courses.ok.size
         for k, (patient, visits) in enumerate(zip(group, ahead, strict=True)):
@@ -116,11 +115,6 @@ def foretold(mine: Fit, whole: Cohort, day: float, draws: int, seed: int) -> pd.
         "new": False,
     }
     return found
-
-
-def _answered(model: Model, given: Mapping[str, Regimen]) -> dict[str, Regimen]:
-    """Leave out drugs that the model knows nothing of, as a curve beside a mechanism does."""
-    return {drug.name: given[drug.name] for drug in model.drugs if drug.name in given}
 
 
 def _shares(known: Patient, visits: np.ndarray, size: np.ndarray, day: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from jax import Array
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.nuts import Settings, kernel
 from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.pool import Proposal
@@ -89,7 +89,7 @@ def _height(it: Emulator, u: Array) -> Array:
 
 @jax.jit
 def _all_heights(it: Emulator, u: Array) -> Array:
-    return batched(partial(_height, it), u, 64)
+    return in_batches(partial(_height, it), u, 64)
 
 
 def emulator(x: np.ndarray, log_posterior: np.ndarray, around: Proposal) -> Emulator:

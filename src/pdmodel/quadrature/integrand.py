@@ -10,7 +10,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.scipy.special import logsumexp
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.likelihood import expected_sizes
 from pdmodel.nodes import Nodes
 from pdmodel.parallel import side_by_side
@@ -110,7 +110,7 @@ def solved(
         expected, ok, _ = _course(of, it, effects, population)
         return expected - start[:, None], ok
 
-    return batched(one, effects, TOGETHER)
+    return in_batches(one, effects, TOGETHER)
 
 
 def _terms(

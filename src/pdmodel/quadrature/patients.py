@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pdmodel.batches import batched
+from pdmodel.batches import in_batches
 from pdmodel.nodes import walked
 from pdmodel.parallel import side_by_side
 from pdmodel.quadrature.coordinates import Coordinates, Population, log_density
@@ -79,7 +79,7 @@ def _moved(
             return at, jnp.zeros(it.data.patients)
         return at, _first_sizes(of, it, key, population, at)
 
-    return batched(one, (keys, several, effects), AT_ONCE)
+    return in_batches(one, (keys, several, effects), AT_ONCE)
 
 
 def _first_sizes(
